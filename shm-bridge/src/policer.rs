@@ -1,0 +1,217 @@
+//! Policers: the generic cell rate algorithm (ITU-T I.371, virtual scheduling) with one 64-bit word of state.
+//!
+//! A profile is a rate and a burst, shared by all sessions of the same service; the word of state is the session's
+//! theoretical arrival time. Time is counted in sixteenths of a nanosecond of CLOCK_MONOTONIC and wraps after 36 years;
+//! comparisons are of differences.
+
+use crate::shared::{Cells, Shared};
+use crate::sync::{AtomicU64, Ordering};
+
+/// Sixteenths of a nanosecond.
+pub type Time = u64;
+
+/// Nanoseconds in policer time.
+#[inline(always)]
+pub fn from_ns(ns: u64) -> Time {
+    ns << 4
+}
+
+/// Profile 0 lets everything through.
+pub const UNLIMITED: u16 = 0;
+/// Fraction bits of the cost of a byte.
+const COST_SHIFT: u32 = 16;
+
+/// What a policer allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rate {
+    /// Bits per second of IP packets, at least 1.
+    pub bits_per_second: u64,
+    /// Bytes that may come at once on top of the rate.
+    pub burst_bytes: u64,
+}
+
+impl Rate {
+    /// A burst of 10 ms at the rate, at least ten full-size packets.
+    pub fn with_default_burst(bits_per_second: u64) -> Rate {
+        Rate {
+            bits_per_second,
+            burst_bytes: (bits_per_second / 8 / 100).max(15_000),
+        }
+    }
+}
+
+/// A rate as the worker computes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// Policer time a byte costs, 16 fraction bits; 0 = unlimited.
+    cost: u64,
+    /// How far the arrival time may lie ahead of now.
+    tolerance: Time,
+}
+
+impl Profile {
+    pub fn new(rate: Rate) -> Profile {
+        let cost = ((16u128 * 8_000_000_000) << COST_SHIFT) / u128::from(rate.bits_per_second.max(1));
+        let cost = u64::try_from(cost.max(1))
+            .unwrap_or(u64::MAX >> 16)
+            .min(u64::MAX >> 16);
+        let tolerance = (u128::from(rate.burst_bytes) * u128::from(cost)) >> COST_SHIFT;
+        // Half the range of time would be ambiguous; a quarter is nine years of burst.
+        Profile {
+            cost,
+            tolerance: u64::try_from(tolerance).unwrap_or(u64::MAX).min(u64::MAX >> 2),
+        }
+    }
+
+    /// Judges a packet of `bytes` at `now`, given the session's arrival time: the new arrival time if it conforms.
+    #[inline(always)]
+    pub fn conform(&self, arrival: Time, now: Time, bytes: u32) -> Option<Time> {
+        let ahead = arrival.wrapping_sub(now) as i64;
+        let start = if ahead > 0 { ahead as u64 } else { 0 };
+        // `>` and not `>=`: a whole burst conforms when the bucket is full. A packet larger than the burst conforms to an
+        // empty schedule, so that a tiny burst slows traffic but does not stop it.
+        if start > self.tolerance.saturating_sub(self.price(bytes)) && start > 0 {
+            return None;
+        }
+        Some(now.wrapping_add(start).wrapping_add(self.price(bytes)))
+    }
+
+    #[inline(always)]
+    fn price(&self, bytes: u32) -> u64 {
+        // cost < 2^48 and bytes < 2^17 in practice; the product of larger ones saturates.
+        self.cost.saturating_mul(u64::from(bytes)) >> COST_SHIFT
+    }
+
+    #[inline(always)]
+    pub fn is_unlimited(&self) -> bool {
+        self.cost == 0
+    }
+}
+
+/// One profile in shared memory.
+#[derive(Debug, Default)]
+#[repr(C, align(16))]
+pub struct ProfileCells {
+    cost: AtomicU64,
+    tolerance: AtomicU64,
+}
+
+// SAFETY: two atomic words fill the 16 bytes.
+#[allow(unsafe_code)]
+unsafe impl Cells for ProfileCells {}
+
+/// The profiles, by number. Immutable while a session uses them; reused after a grace period.
+#[derive(Clone, Debug)]
+pub struct Profiles(pub(crate) Shared<ProfileCells>);
+
+impl Profiles {
+    pub fn capacity(&self) -> usize {
+        self.0.len()
+    }
+
+    /// `None` for a number outside the table. A tolerance out of range is cut to what arithmetic bears.
+    #[inline(always)]
+    pub fn get(&self, number: u16) -> Option<Profile> {
+        let cells = self.0.get(usize::from(number))?;
+        Some(Profile {
+            cost: cells.cost.load(Ordering::Relaxed),
+            tolerance: cells.tolerance.load(Ordering::Relaxed).min(u64::MAX >> 2),
+        })
+    }
+
+    /// Control only: fills a profile that no session uses.
+    pub fn fill(&self, number: u16, profile: Profile) {
+        let cells = &self.0[usize::from(number)];
+        cells.tolerance.store(profile.tolerance, Ordering::Relaxed);
+        cells.cost.store(profile.cost, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Bytes that pass when `bytes`-sized packets come every `gap_ns` for `seconds`.
+    fn passed(rate: Rate, bytes: u32, gap_ns: u64, seconds: u64) -> u64 {
+        let profile = Profile::new(rate);
+        let (mut arrival, mut total, mut ns) = (0, 0, 1_000);
+        while ns < seconds * 1_000_000_000 {
+            if let Some(next) = profile.conform(arrival, from_ns(ns), bytes) {
+                arrival = next;
+                total += u64::from(bytes);
+            }
+            ns += gap_ns;
+        }
+        total
+    }
+
+    #[test]
+    fn twice_the_rate_is_cut_to_the_rate_within_a_percent() {
+        for (rate, bytes) in [
+            (1_000_000, 100),
+            (20_000_000, 1400),
+            (100_000_000, 64),
+            (10_000_000_000, 1500),
+        ] {
+            let gap = u64::from(bytes) * 8 * 1_000_000_000 / rate / 2;
+            let seconds = if rate > 1_000_000_000 { 1 } else { 10 };
+            let got = passed(
+                Rate {
+                    bits_per_second: rate,
+                    burst_bytes: 15_000,
+                },
+                bytes,
+                gap.max(1),
+                seconds,
+            );
+            let want = rate / 8 * seconds + 15_000;
+            assert!(got.abs_diff(want) <= want / 100, "rate {rate}: {got} of {want}");
+        }
+    }
+
+    #[test]
+    fn a_full_burst_passes_at_once_and_no_more() {
+        let profile = Profile::new(Rate {
+            bits_per_second: 8_000_000,
+            burst_bytes: 10_000,
+        });
+        let (mut arrival, now, mut count) = (0, from_ns(5), 0);
+        while let Some(next) = profile.conform(arrival, now, 1000) {
+            (arrival, count) = (next, count + 1);
+        }
+        assert_eq!(count, 10);
+    }
+
+    #[test]
+    fn an_old_arrival_time_and_a_time_that_wraps_give_no_credit_beyond_the_burst() {
+        let profile = Profile::new(Rate {
+            bits_per_second: 8_000,
+            burst_bytes: 2000,
+        });
+        for now in [from_ns(1 << 50), u64::MAX - 3, 2] {
+            let first = profile
+                .conform(now.wrapping_sub(from_ns(1 << 40)), now, 1500)
+                .unwrap();
+            assert_eq!(profile.conform(first, now, 1500), None);
+        }
+    }
+
+    #[test]
+    fn no_rate_or_random_memory_panics() {
+        for rate in [0, 1, u64::MAX] {
+            for burst in [0, u64::MAX] {
+                let profile = Profile::new(Rate {
+                    bits_per_second: rate,
+                    burst_bytes: burst,
+                });
+                assert!(profile.conform(0, 1, 1500).is_some());
+            }
+        }
+        let wild = Profile {
+            cost: u64::MAX,
+            tolerance: u64::MAX,
+        };
+        let _ = wild.conform(u64::MAX, 0, u32::MAX);
+        let _ = wild.conform(1, u64::MAX, u32::MAX);
+    }
+}
