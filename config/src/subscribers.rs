@@ -1,0 +1,311 @@
+//! The local AAA file, `subscribers.toml`: which line gets which pool, service and rates.
+//!
+//! A subscriber is found by ONT serial or circuit-id; whoever is not listed is offered to the rules, and the first that matches wins;
+//! whom no rule matches is unknown, and begins in the walled garden. The annotated example is `config/subscribers.toml`.
+
+use crate::Config;
+use crate::error::ConfigError;
+use crate::names::{CircuitId, OntSerial, PoolName, PortName, ServiceId};
+use crate::nearest::nearest;
+use crate::problem::ProblemKind;
+use crate::reader::{KeyPath, Section, read_document, read_file};
+use crate::value::Choice;
+use crate::vlan::{IdRanges, VlanId};
+use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Subscribers {
+    pub subscribers: Vec<Subscriber>,
+    /// In order: the first that matches wins.
+    pub rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscriber {
+    pub key: SubscriberKey,
+    pub service: Service,
+}
+
+/// What a listed subscriber is known by.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum SubscriberKey {
+    OntSerial(OntSerial),
+    CircuitId(CircuitId),
+}
+
+/// What a subscriber gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    pub pool: PoolName,
+    pub service_id: Option<ServiceId>,
+    /// `None` is unpoliced.
+    pub qos: Option<Qos>,
+    pub state: RuleState,
+}
+
+/// A condition on the line, and what all lines get that meet it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    pub name: String,
+    pub port: Option<PortName>,
+    pub s_vlans: Option<IdRanges>,
+    pub c_vlans: Option<IdRanges>,
+    pub circuit_id_prefix: Option<CircuitId>,
+    pub service: Service,
+}
+
+/// The state a new session of this subscriber begins in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum RuleState {
+    #[default]
+    Active,
+    /// In the walled garden until activated; the service is what activation will give.
+    Wgar,
+    Suspended,
+}
+
+/// A subscriber's rates in bits per second of IP, each within [`Qos::RATE_BPS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "RawQos", into = "RawQos")]
+pub struct Qos {
+    download_bps: u64,
+    upload_bps: u64,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct RawQos {
+    download_bps: u64,
+    upload_bps: u64,
+}
+
+/// A rate no policer can hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{rate_bps} bit/s is outside {min}..={max}", min = Qos::RATE_BPS.start(), max = Qos::RATE_BPS.end())]
+pub struct QosError {
+    pub rate_bps: u64,
+}
+
+impl Qos {
+    /// From 1 kbit/s, where one packet takes seconds, to 400 Gbit/s, the fastest port there is.
+    pub const RATE_BPS: RangeInclusive<u64> = 1_000..=400_000_000_000;
+
+    pub fn new(download_bps: u64, upload_bps: u64) -> Result<Qos, QosError> {
+        match [download_bps, upload_bps]
+            .into_iter()
+            .find(|rate| !Qos::RATE_BPS.contains(rate))
+        {
+            Some(rate_bps) => Err(QosError { rate_bps }),
+            None => Ok(Qos {
+                download_bps,
+                upload_bps,
+            }),
+        }
+    }
+
+    pub const fn download_bps(self) -> u64 {
+        self.download_bps
+    }
+
+    pub const fn upload_bps(self) -> u64 {
+        self.upload_bps
+    }
+
+    /// Both or none; read from the table of a subscriber or rule.
+    fn read(section: &Section<'_>) -> Option<Qos> {
+        let rate = |key| section.number(key, Qos::RATE_BPS, "bit/s");
+        let (download, upload) = (rate("qos_download_bps"), rate("qos_upload_bps"));
+        for (given, other) in [
+            ("qos_download_bps", "qos_upload_bps"),
+            ("qos_upload_bps", "qos_download_bps"),
+        ] {
+            if section.has(given) && !section.has(other) {
+                section.wrong(other, ProblemKind::HalfAPair { given });
+            }
+        }
+        Qos::new(download?, upload?).ok()
+    }
+}
+
+impl TryFrom<RawQos> for Qos {
+    type Error = QosError;
+    fn try_from(raw: RawQos) -> Result<Qos, QosError> {
+        Qos::new(raw.download_bps, raw.upload_bps)
+    }
+}
+
+impl From<Qos> for RawQos {
+    fn from(qos: Qos) -> RawQos {
+        RawQos {
+            download_bps: qos.download_bps,
+            upload_bps: qos.upload_bps,
+        }
+    }
+}
+
+impl Subscribers {
+    pub fn load(path: &Path, config: &Config) -> Result<Subscribers, ConfigError> {
+        Subscribers::parse(&path.to_string_lossy(), &read_file(path)?, config)
+    }
+
+    /// Checks `text` by itself and against the pools and ports of `config`.
+    pub fn parse(name: &str, text: &str, config: &Config) -> Result<Subscribers, ConfigError> {
+        read_document(name, text, |root| Some(Subscribers::read(root, config)))
+    }
+
+    fn read(root: &Section<'_>, config: &Config) -> Subscribers {
+        let mut taken = HashMap::new();
+        let subscribers = root.sections("subscriber");
+        let subscribers = subscribers
+            .iter()
+            .filter_map(|section| Subscriber::read(section, config, &mut taken));
+        let subscribers = subscribers.collect();
+        let rules = root
+            .sections("rule")
+            .iter()
+            .filter_map(|section| Rule::read(section, config))
+            .collect();
+        Subscribers { subscribers, rules }
+    }
+}
+
+impl Subscriber {
+    fn read(
+        section: &Section<'_>,
+        config: &Config,
+        taken: &mut HashMap<SubscriberKey, KeyPath>,
+    ) -> Option<Subscriber> {
+        let (has_serial, has_circuit) = (section.has("ont_serial"), section.has("circuit_id"));
+        let serial = section.get("ont_serial").map(SubscriberKey::OntSerial);
+        let circuit = section.get("circuit_id").map(SubscriberKey::CircuitId);
+        let service = Service::read(section, config);
+        section.finish();
+        match (has_serial, has_circuit) {
+            (false, false) => {
+                section.missing("ont_serial", "the ONT's serial number, or a circuit_id instead")
+            }
+            (true, true) => section.wrong("circuit_id", ProblemKind::TwoKeys { what: "key" }),
+            _ => {}
+        }
+        let key = serial.or(circuit)?;
+        let (word, found) = match &key {
+            SubscriberKey::OntSerial(serial) => ("ont_serial", serial.as_str()),
+            SubscriberKey::CircuitId(circuit) => ("circuit_id", circuit.as_str()),
+        };
+        match taken.get(&key) {
+            Some(other) => {
+                let kind = ProblemKind::SubscriberTaken {
+                    found: found.to_owned(),
+                    other: other.clone(),
+                };
+                section.wrong(word, kind);
+            }
+            None => {
+                taken.insert(key.clone(), section.path.clone());
+            }
+        }
+        Some(Subscriber {
+            key,
+            service: service?,
+        })
+    }
+}
+
+impl Service {
+    fn read(section: &Section<'_>, config: &Config) -> Option<Service> {
+        let pool = section.required::<PoolName>("pool", "the pool his address comes from");
+        let service_id = section.get("service_id");
+        let qos = Qos::read(section);
+        let state = section.choice("state").unwrap_or_default();
+        let pool = pool?;
+        if config.pool(pool.as_str()).is_none() {
+            let known: Vec<PoolName> = config.pools.iter().map(|pool| pool.name.clone()).collect();
+            let nearest = nearest(pool.as_str(), known.iter().map(PoolName::as_str)).map(str::to_owned);
+            section.wrong(
+                "pool",
+                ProblemKind::UnknownPool {
+                    found: pool.clone(),
+                    nearest,
+                    known,
+                },
+            );
+        }
+        Some(Service {
+            pool,
+            service_id,
+            qos,
+            state,
+        })
+    }
+}
+
+impl Rule {
+    fn read(section: &Section<'_>, config: &Config) -> Option<Rule> {
+        let name = section
+            .get::<String>("name")
+            .unwrap_or_else(|| section.path.to_string());
+        let port = section.get::<PortName>("port");
+        let s_vlans = section.get("s_vlans");
+        let c_vlans = section.get("c_vlans");
+        let circuit_id_prefix = match section.get::<String>("circuit_id_prefix").as_deref() {
+            None | Some("") => None,
+            Some(_) => section.get("circuit_id_prefix"),
+        };
+        let service = Service::read(section, config);
+        section.finish();
+        if let Some(port) = &port {
+            let known: Vec<PortName> = config
+                .access_ports()
+                .map(|(_, port, _)| port.name.clone())
+                .collect();
+            if !known.contains(port) {
+                let nearest = nearest(port.as_str(), known.iter().map(PortName::as_str)).map(str::to_owned);
+                section.wrong(
+                    "port",
+                    ProblemKind::UnknownPort {
+                        found: port.clone(),
+                        nearest,
+                        known,
+                    },
+                );
+            }
+        }
+        Some(Rule {
+            name,
+            port,
+            s_vlans,
+            c_vlans,
+            circuit_id_prefix,
+            service: service?,
+        })
+    }
+
+    /// Whether all given conditions hold. A condition on something the line does not have fails.
+    pub fn matches(
+        &self,
+        port: &str,
+        s_vlan: Option<VlanId>,
+        c_vlan: Option<VlanId>,
+        circuit_id: Option<&str>,
+    ) -> bool {
+        let within = |ids: &Option<IdRanges>, id: Option<VlanId>| match ids {
+            Some(ids) => id.is_some_and(|id| ids.contains(id)),
+            None => true,
+        };
+        let prefix = self.circuit_id_prefix.as_ref();
+        self.port.as_ref().is_none_or(|wanted| *wanted == *port)
+            && within(&self.s_vlans, s_vlan)
+            && within(&self.c_vlans, c_vlan)
+            && prefix.is_none_or(|prefix| circuit_id.is_some_and(|id| id.starts_with(prefix.as_str())))
+    }
+}
+
+impl Choice for RuleState {
+    const WORDS: &'static [(&'static str, RuleState)] = &[
+        ("active", RuleState::Active),
+        ("wgar", RuleState::Wgar),
+        ("suspended", RuleState::Suspended),
+    ];
+}
