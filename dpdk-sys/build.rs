@@ -26,7 +26,6 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_find_next_owned_by",
     "rte_eth_link_get_nowait",
     "rte_eth_macaddr_get",
-    "rte_eth_dev_mac_addr_add",
     "rte_eth_promiscuous_enable",
     "rte_eth_rx_queue_setup",
     "rte_eth_stats_get",
@@ -42,7 +41,6 @@ const FUNCTIONS: &[&str] = &[
     "rte_ring_create",
     "rte_ring_free",
     "rte_strerror",
-    "rte_tel_data_add_dict_int",
     "rte_tel_data_add_dict_string",
     "rte_tel_data_add_dict_u64",
     "rte_tel_data_start_dict",
@@ -79,6 +77,7 @@ const OPAQUE: &[&str] = &[
 /// DPDK's own where bindgen can evaluate the macro, else the ones that bound.h makes of it.
 const CONSTANTS: &[&str] = &[
     "RTE_ETH_NAME_MAX_LEN",
+    "RTE_MAX_ETHPORTS",
     "RTE_MAX_LCORE",
     "RTE_MEMPOOL_CACHE_MAX_SIZE",
     "RTE_PKTMBUF_HEADROOM",

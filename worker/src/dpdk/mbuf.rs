@@ -1,0 +1,367 @@
+//! Packets in DPDK's buffers: one owned [`Mbuf`], and the [`MbufBurst`] that moves up to 64 of them.
+//!
+//! ```text
+//!   buf_addr                                                       buf_addr + buf_len
+//!      ├── headroom ──┼────────── frame ──────────┼──── tailroom ─────┤
+//!      0            start                    start + len         buffer.len()
+//! ```
+//!
+//! The pipeline works on the whole buffer with a window into it ([`Mbuf::window`]): a header is removed or added by
+//! moving `start`, and the result is written back once ([`Mbuf::set_window`]). Chained frames are not put together:
+//! [`Mbuf::is_chained`] says so, and the caller drops them (no port asks for scatter, so a chain is a driver's whim).
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use arrayvec::ArrayVec;
+use dpdk_sys as sys;
+
+use super::lcores::Lcore;
+
+/// The most packets that one receive or send moves: two vectors of the widest driver, and 8 KiB of headers in L1.
+pub const BURST_MAX: usize = 64;
+
+/// A packet that this thread owns: dropping it returns it to its pool. The same size as a pointer, also in an `Option`.
+#[repr(transparent)]
+pub struct Mbuf {
+    raw: NonNull<sys::rte_mbuf>,
+    this_thread_only: PhantomData<*const ()>,
+}
+
+/// The whole buffer of a packet, and where in it the frame lies.
+#[derive(Debug)]
+pub struct Window<'a> {
+    pub buffer: &'a mut [u8],
+    pub start: usize,
+    pub len: usize,
+}
+
+/// Tags that the NIC has taken out of the frame. TCIs (PCP, DEI and VID) in host order; the TPIDs are lost, so they
+/// are the port's. What is still in the frame comes after them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StrippedTags {
+    None,
+    /// The outermost tag only.
+    One {
+        tci: u16,
+    },
+    Two {
+        outer_tci: u16,
+        inner_tci: u16,
+    },
+}
+
+impl Mbuf {
+    /// Takes over an mbuf that a driver or a pool gave away.
+    ///
+    /// # Safety
+    /// Nobody else may own it, and this thread must be an lcore (or the last one left).
+    pub(super) unsafe fn from_raw(raw: NonNull<sys::rte_mbuf>) -> Self {
+        Mbuf {
+            raw,
+            this_thread_only: PhantomData,
+        }
+    }
+
+    /// The buffer from its first byte to its last, headroom and tailroom included.
+    ///
+    /// `start + len <= buffer.len()` whatever the driver wrote.
+    pub fn window(&mut self) -> Window<'_> {
+        let mbuf = self.fields();
+        let (room, start, len) = (
+            usize::from(mbuf.buf_len),
+            usize::from(mbuf.data_off),
+            usize::from(mbuf.data_len),
+        );
+        let start = start.min(room);
+        let address = mbuf.buf_addr.cast::<u8>();
+        // SAFETY: buf_addr is buf_len bytes of pool (or driver) memory, mapped and initialised by the kernel, and no
+        // other reference exists: one owner per mbuf (DPDK's rule for refcnt 1, which we never raise), borrowed here.
+        let buffer = unsafe { std::slice::from_raw_parts_mut(address, room) };
+        Window {
+            buffer,
+            start,
+            len: len.min(room - start),
+        }
+    }
+
+    /// Says where in its buffer the frame lies now.
+    ///
+    /// # Panics
+    /// Where that is not inside the buffer: the pipeline would have written there before.
+    pub fn set_window(&mut self, start: usize, len: usize) {
+        let room = usize::from(self.fields().buf_len);
+        assert!(
+            start <= room && len <= room - start,
+            "frame {start}+{len} outside its buffer of {room}"
+        );
+        // SAFETY: the only reference to these fields; one owner per mbuf, borrowed mutably here.
+        let mbuf = unsafe { self.raw.as_mut() };
+        // The casts are exact: both are at most buf_len, a u16.
+        mbuf.data_off = start as u16;
+        mbuf.data_len = len as u16;
+        mbuf.pkt_len = len as u32;
+    }
+
+    /// Makes `frame` the contents, after the usual headroom. `false`, and nothing written, where it has no room.
+    #[must_use]
+    pub fn fill(&mut self, frame: &[u8]) -> bool {
+        let start = sys::RTE_PKTMBUF_HEADROOM as usize;
+        let Window { buffer, .. } = self.window();
+        let Some(target) = buffer
+            .get_mut(start..)
+            .and_then(|rest| rest.get_mut(..frame.len()))
+        else {
+            return false;
+        };
+        target.copy_from_slice(frame);
+        self.set_window(start, frame.len());
+        true
+    }
+
+    /// The bytes of the frame (of its first segment).
+    pub fn frame(&mut self) -> &mut [u8] {
+        let Window { buffer, start, len } = self.window();
+        &mut buffer[start..start + len]
+    }
+
+    /// Whether the frame goes on in further buffers, which [`Mbuf::window`] does not show.
+    pub fn is_chained(&self) -> bool {
+        self.fields().nb_segs > 1
+    }
+
+    /// All segments together.
+    pub fn frame_bytes(&self) -> u32 {
+        self.fields().pkt_len
+    }
+
+    pub fn stripped_tags(&self) -> StrippedTags {
+        let mbuf = self.fields();
+        StrippedTags::from_fields(mbuf.ol_flags, mbuf.vlan_tci, mbuf.vlan_tci_outer)
+    }
+
+    /// Brings the mbuf's own line near: the first of two misses per packet.
+    #[inline]
+    pub fn prefetch(&self) {
+        prefetch(self.raw.as_ptr().cast());
+    }
+
+    /// Brings the first line of the frame near; reads the mbuf's own line for it.
+    #[inline]
+    pub fn prefetch_frame(&self) {
+        let mbuf = self.fields();
+        prefetch(
+            mbuf.buf_addr
+                .cast::<u8>()
+                .wrapping_add(usize::from(mbuf.data_off)),
+        );
+    }
+
+    fn fields(&self) -> &sys::rte_mbuf {
+        // SAFETY: the pointer is to a live mbuf that this value owns; pools live as long as any mbuf (see Eal's drop).
+        unsafe { self.raw.as_ref() }
+    }
+}
+
+impl Drop for Mbuf {
+    fn drop(&mut self) {
+        // SAFETY: the value owns the mbuf and is gone after this; freeing returns every segment to its pool.
+        unsafe { sys::shim_rte_pktmbuf_free(self.raw.as_ptr()) };
+    }
+}
+
+impl fmt::Debug for Mbuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mbuf = self.fields();
+        f.debug_struct("Mbuf")
+            .field("frame_bytes", &mbuf.pkt_len)
+            .field("segments", &mbuf.nb_segs)
+            .field("port", &mbuf.port)
+            .finish_non_exhaustive()
+    }
+}
+
+impl StrippedTags {
+    /// As rte_mbuf_core.h tells the flags' meaning: a stripped outer tag alone is in `vlan_tci_outer` where the NIC
+    /// knew of two, in `vlan_tci` where it knew of one.
+    fn from_fields(ol_flags: u64, vlan_tci: u16, vlan_tci_outer: u16) -> Self {
+        let is = |flag| ol_flags & flag != 0;
+        match (is(sys::MBUF_F_RX_QINQ_STRIPPED), is(sys::MBUF_F_RX_VLAN_STRIPPED)) {
+            (false, false) => StrippedTags::None,
+            (false, true) => StrippedTags::One { tci: vlan_tci },
+            (true, false) => StrippedTags::One { tci: vlan_tci_outer },
+            (true, true) => StrippedTags::Two {
+                outer_tci: vlan_tci_outer,
+                inner_tci: vlan_tci,
+            },
+        }
+    }
+}
+
+/// Up to [`BURST_MAX`] packets that this thread owns, in order. A slice of [`Mbuf`], freed in bulk when cleared or
+/// dropped.
+#[derive(Debug)]
+pub struct MbufBurst {
+    mbufs: ArrayVec<Mbuf, BURST_MAX>,
+    limit: usize,
+}
+
+impl MbufBurst {
+    pub fn new(lcore: &Lcore) -> Self {
+        Self::with_limit(lcore, BURST_MAX)
+    }
+
+    /// One that is full at `limit` packets, or at [`BURST_MAX`] if that is less.
+    pub fn with_limit(_proof_of_thread: &Lcore, limit: usize) -> Self {
+        MbufBurst {
+            mbufs: ArrayVec::new(),
+            limit: limit.min(BURST_MAX),
+        }
+    }
+
+    /// How many more it takes.
+    pub fn room(&self) -> usize {
+        self.limit - self.mbufs.len()
+    }
+
+    /// Appends, or gives the packet back where the burst is full.
+    pub fn push(&mut self, mbuf: Mbuf) -> Result<(), Mbuf> {
+        if self.room() == 0 {
+            return Err(mbuf);
+        }
+        self.mbufs.push(mbuf);
+        Ok(())
+    }
+
+    /// Takes every packet out, in order; those that the caller does not take are freed.
+    pub fn drain(&mut self) -> impl ExactSizeIterator<Item = Mbuf> + '_ {
+        self.mbufs.drain(..)
+    }
+
+    /// Frees every packet, in bulk.
+    pub fn clear(&mut self) {
+        // BURST_MAX fits an unsigned int.
+        let count = self.mbufs.len() as u32;
+        if count == 0 {
+            return;
+        }
+        // SAFETY: the first `count` slots hold owned mbufs; they are freed here and, with the length 0 set before,
+        // by nobody else.
+        unsafe {
+            self.mbufs.set_len(0);
+            sys::rte_pktmbuf_free_bulk(self.slots(), count);
+        }
+    }
+
+    /// Lets `fill` write owned mbufs into up to `room` free slots behind the packets; it returns how many it wrote.
+    ///
+    /// # Safety
+    /// `fill` must have written that many pointers to mbufs that nobody else owns, and not more than `room`.
+    pub(super) unsafe fn append_with(
+        &mut self,
+        fill: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16,
+    ) -> usize {
+        let (len, room) = (self.mbufs.len(), self.room());
+        // SAFETY: len + room <= BURST_MAX, so the free slots begin inside the array.
+        let free = unsafe { self.slots().add(len) };
+        let count = usize::from(fill(free, room as u16));
+        assert!(count <= room, "{count} packets in a burst with room for {room}");
+        // SAFETY: the caller upholds that `count` slots behind `len` were filled with owned mbufs.
+        unsafe { self.mbufs.set_len(len + count) };
+        count
+    }
+
+    /// Lets `take` have the packets; it returns how many, from the first on, it owns now. The others move up.
+    ///
+    /// # Safety
+    /// `take` must have taken ownership of exactly that many.
+    pub(super) unsafe fn take_with(
+        &mut self,
+        take: impl FnOnce(*mut *mut sys::rte_mbuf, u16) -> u16,
+    ) -> usize {
+        let len = self.mbufs.len();
+        let slots = self.slots();
+        let count = usize::from(take(slots, len as u16));
+        assert!(count <= len, "{count} packets taken from a burst of {len}");
+        // SAFETY: the first `count` are no longer ours (the caller upholds it), the rest move to the front, and the
+        // length says how many are left; both ranges lie in the array.
+        unsafe {
+            self.mbufs.set_len(len - count);
+            std::ptr::copy(slots.add(count), slots, len - count);
+        }
+        count
+    }
+
+    /// The array as C sees it: `Mbuf` is a transparent pointer.
+    fn slots(&mut self) -> *mut *mut sys::rte_mbuf {
+        self.mbufs.as_mut_ptr().cast()
+    }
+}
+
+impl Deref for MbufBurst {
+    type Target = [Mbuf];
+
+    fn deref(&self) -> &[Mbuf] {
+        &self.mbufs
+    }
+}
+
+impl DerefMut for MbufBurst {
+    fn deref_mut(&mut self) -> &mut [Mbuf] {
+        &mut self.mbufs
+    }
+}
+
+impl Drop for MbufBurst {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[inline]
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint; it never faults, whatever the address.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stripped_tag_is_found_where_the_nic_puts_it() {
+        let (vlan, qinq) = (sys::MBUF_F_RX_VLAN_STRIPPED, sys::MBUF_F_RX_QINQ_STRIPPED);
+        let known = sys::MBUF_F_RX_VLAN | sys::MBUF_F_RX_QINQ;
+
+        assert_eq!(StrippedTags::from_fields(known, 7, 100), StrippedTags::None);
+        assert_eq!(
+            StrippedTags::from_fields(known | vlan, 7, 0),
+            StrippedTags::One { tci: 7 }
+        );
+        assert_eq!(
+            StrippedTags::from_fields(known | qinq, 7, 100),
+            StrippedTags::One { tci: 100 }
+        );
+        assert_eq!(
+            StrippedTags::from_fields(known | qinq | vlan, 7, 100),
+            StrippedTags::Two {
+                outer_tci: 100,
+                inner_tci: 7
+            }
+        );
+    }
+
+    #[test]
+    fn an_mbuf_is_a_pointer() {
+        assert_eq!(size_of::<Mbuf>(), size_of::<*mut sys::rte_mbuf>());
+        assert_eq!(size_of::<Option<Mbuf>>(), size_of::<*mut sys::rte_mbuf>());
+    }
+}
