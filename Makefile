@@ -1,0 +1,48 @@
+# The words people and CI use. `make demo` and `make test` do everything from a fresh clone.
+#
+#   make demo      set up, build, and watch a subscriber's whole life on real frames
+#   make test      set up and pass all tests
+#   make check     formatting, lints, documentation
+#   make e2e STORY=lifecycle      one end-to-end story
+#   make model     the loom models of the shared structures
+#   make fuzz      fuzz the parsers for a while
+#   make bench     measure
+
+CARGO ?= cargo
+SCENARIO ?= full-lifecycle
+DEMO ?=
+STORY ?= lifecycle
+# Everything that needs DPDK is behind one feature of the worker.
+DPDK = --features sluice-worker/dpdk
+SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
+
+.PHONY: demo test check setup build build-debug e2e model fuzz bench
+
+demo: setup build
+	$(SUDO) target/release/sluice demo --scenario $(SCENARIO) $(DEMO)
+
+test: setup build-debug
+	$(CARGO) test --workspace --exclude sluice-tests $(DPDK)
+	$(SUDO) $(CARGO) test -p sluice-tests -- --test-threads=1
+
+check: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --exclude dpdk-sys --all-targets -- -D warnings
+	$(CARGO) clippy --workspace --all-targets $(DPDK) -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(DPDK)
+
+setup:
+	@tests/setup-packages.sh
+	@$(SUDO) ./hugepage-setup.sh reserve || echo "huge pages: none to be had here; ordinary pages do, only slower"
+
+build:
+	$(CARGO) build --release -p sluice -p sluice-control -p sluice-worker -p olt-sim $(DPDK)
+
+build-debug:
+	$(CARGO) build -p sluice -p sluice-control -p sluice-worker -p olt-sim $(DPDK)
+
+e2e: setup build-debug
+	$(SUDO) $(CARGO) test -p sluice-tests --test $(STORY) -- --test-threads=1 --nocapture
+
+model:
+	RUSTFLAGS="--cfg loom" $(CARGO) test -p shm-bridge --release --target-dir target/loom
