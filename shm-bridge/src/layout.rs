@@ -11,6 +11,7 @@ use crate::fib::{GROUP, TBL24};
 use crate::garden::{PROFILES, RuleCells};
 use crate::latency::HistogramCells;
 use crate::policer::ProfileCells;
+use crate::ports::PortStatusCells;
 use crate::reasons::{DropReason, PuntReason};
 use crate::ring::Slot;
 use crate::session::{RowCells, StateCells};
@@ -23,7 +24,7 @@ pub const REGION_ALIGN: usize = 2 << 20;
 pub const HEADER_WORDS: usize = 64;
 
 /// Named numbers that must be equal on both sides.
-pub const FINGERPRINT: [(&str, u64); 13] = [
+pub const FINGERPRINT: [(&str, u64); 14] = [
     ("session row size", size_of::<RowCells>() as u64),
     ("session state size", size_of::<StateCells>() as u64),
     ("access bucket size", size_of::<BucketCells>() as u64),
@@ -32,6 +33,7 @@ pub const FINGERPRINT: [(&str, u64); 13] = [
     ("policer profile size", size_of::<ProfileCells>() as u64),
     ("lcore block size", size_of::<LcoreCells>() as u64),
     ("latency histogram size", size_of::<HistogramCells>() as u64),
+    ("port status size", size_of::<PortStatusCells>() as u64),
     ("ring slot size", size_of::<Slot>() as u64),
     ("ports", PORTS_MAX as u64),
     ("drop reasons", hash(DropReason::LABELS)),
@@ -205,6 +207,7 @@ pub(crate) struct Layout {
     pub worker_header: Place,
     pub lcores: Place,
     pub latencies: Place,
+    pub ports: Place,
     pub states: Place,
     pub punt_slots: Place,
     pub punt_heads: Place,
@@ -243,6 +246,7 @@ impl Layout {
             worker_header: worker.take::<Word>(HEADER_WORDS),
             lcores: worker.take::<LcoreCells>(lcores),
             latencies: worker.take::<[HistogramCells; 2]>(lcores),
+            ports: worker.take::<PortStatusCells>(PORTS_MAX),
             states: worker.take::<StateCells>(sessions),
             punt_slots: worker.take::<Slot>(ring),
             punt_heads: worker.take::<[Word; 8]>(lcores),
@@ -315,7 +319,7 @@ mod tests {
         assert_eq!(words.len(), PREAMBLE_WORDS);
         assert_eq!(compare_preamble(&words, &geometry), Ok(()));
 
-        words[1 + 10] ^= 1;
+        words[1 + 11] ^= 1;
         assert_eq!(
             compare_preamble(&words, &geometry).unwrap_err().name,
             "drop reasons"

@@ -30,6 +30,7 @@ pub mod intent;
 pub mod latency;
 pub mod layout;
 pub mod policer;
+pub mod ports;
 pub mod reasons;
 pub mod ring;
 pub mod segment;

@@ -14,6 +14,7 @@ use crate::intent::IntentCell;
 use crate::latency::Latencies;
 use crate::layout::{Geometry, Place};
 use crate::policer::Profiles;
+use crate::ports::PortStatuses;
 use crate::ring::{Consumer, Producer, Slot};
 use crate::segment::{About, Locks, Mapping, Role, Segment, SegmentConfig, SegmentError};
 use crate::session::{Rows, States};
@@ -42,6 +43,7 @@ pub struct Tables {
     pub policers: Profiles,
     pub lcores: Lcores,
     pub latencies: Latencies,
+    pub ports: PortStatuses,
     control_header: Shared<AtomicU64>,
     worker_header: Shared<AtomicU64>,
 }
@@ -79,6 +81,7 @@ impl Tables {
             policers: Profiles(control(layout.policers).table()),
             lcores: Lcores(worker(layout.lcores).table()),
             latencies: Latencies(worker(layout.latencies).table()),
+            ports: PortStatuses(worker(layout.ports).table()),
             control_header,
             worker_header: worker(layout.worker_header).table(),
         }
