@@ -44,6 +44,7 @@ pub(crate) const LEASE_SECONDS: RangeInclusive<u64> = 1..=315_360_000;
 
 impl DhcpConfig {
     pub const OFFERS_PER_LINE: RangeInclusive<u16> = 1..=256;
+    pub const RELAYS_MAX: usize = 1024;
     const DEFAULT_LEASE: Duration = Duration::from_secs(600);
 
     /// The defaults, with the address that has none.

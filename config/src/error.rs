@@ -41,7 +41,12 @@ impl ConfigError {
 pub struct Problems {
     pub file: String,
     pub list: Vec<Problem>,
+    /// How many more there are than [`PROBLEMS_MAX`].
+    pub omitted: usize,
 }
+
+/// Problems described in full: nobody reads more, and a list of subscribers can have a million.
+pub const PROBLEMS_MAX: usize = 1000;
 
 /// One thing that is wrong, and where.
 #[derive(Debug, Clone)]
@@ -66,24 +71,37 @@ pub struct Finding {
     pub kind: ProblemKind,
 }
 
-impl Problem {
-    pub(crate) fn new(
-        source: &NamedSource<Arc<str>>,
-        key: String,
-        span: Range<usize>,
-        kind: ProblemKind,
-    ) -> Problem {
-        let text = source.inner();
+/// The text of a file with the beginnings of its lines: a file of a million subscribers is not counted through for each problem.
+pub(crate) struct SourceText {
+    named: NamedSource<Arc<str>>,
+    line_starts: Vec<usize>,
+}
+
+impl SourceText {
+    pub(crate) fn new(name: &str, text: &str) -> SourceText {
+        let after_newlines = text.match_indices('\n').map(|(newline, _)| newline + 1);
+        let line_starts = std::iter::once(0).chain(after_newlines).collect();
+        SourceText {
+            named: NamedSource::new(name, Arc::from(text)),
+            line_starts,
+        }
+    }
+
+    pub(crate) fn problem(&self, key: String, span: Range<usize>, kind: ProblemKind) -> Problem {
+        let text = self.named.inner();
         let start = floor_char_boundary(text, span.start);
-        let before = &text[..start];
-        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self
+            .line_starts
+            .partition_point(|line_start| *line_start <= start);
+        let line_start = line.checked_sub(1).and_then(|at| self.line_starts.get(at));
+        let before = text.get(line_start.copied().unwrap_or(0)..start).unwrap_or("");
         Problem {
-            file: source.name().to_owned(),
-            line: before.matches('\n').count() + 1,
-            column: before[line_start..].chars().count() + 1,
-            span: start..floor_char_boundary(text, span.end).max(start),
-            source: source.clone(),
+            source: self.named.clone(),
+            file: self.named.name().to_owned(),
+            line,
+            column: before.chars().count() + 1,
             key,
+            span: start..floor_char_boundary(text, span.end).max(start),
             kind,
         }
     }
@@ -126,7 +144,10 @@ impl fmt::Display for Problems {
             }
             write!(f, "{problem}")?;
         }
-        Ok(())
+        match self.omitted {
+            0 => Ok(()),
+            omitted => write!(f, "\n{}: and {omitted} problems more", self.file),
+        }
     }
 }
 

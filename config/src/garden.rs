@@ -12,6 +12,9 @@ use toml::de::DeValue;
 /// The port of DNS (RFC 1035 section 4.2).
 pub const DNS_PORT: u16 = 53;
 
+/// A session's policy word names its garden in eight bits, and 0 is none.
+pub const GARDENS_MAX: usize = 255;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Garden {
     pub name: GardenName,
@@ -63,9 +66,12 @@ impl Garden {
             .any(|permit| permit.covers(destination, protocol, port))
     }
 
-    /// How many rules of the segment this garden takes: one for each port range of each permit.
+    /// How many rules of the segment this garden takes: one for each protocol and port range of each permit.
     pub fn rules(&self) -> usize {
-        self.permits.iter().map(|permit| permit.ports.len().max(1)).sum()
+        self.permits
+            .iter()
+            .map(|permit| permit.protocol.numbers().len() * permit.ports.len().max(1))
+            .sum()
     }
 
     pub(crate) fn read_all(root: &Section<'_>) -> Vec<Garden> {
@@ -88,6 +94,9 @@ impl Garden {
 }
 
 impl Permit {
+    /// Wider destinations are refused.
+    pub const PREFIX_LEN_MIN: u8 = 8;
+
     pub fn covers(&self, destination: Ipv4Addr, protocol: GardenProtocol, port: u16) -> bool {
         let has_ports = matches!(protocol, GardenProtocol::Tcp | GardenProtocol::Udp);
         self.destination.contains(&destination)
@@ -168,6 +177,21 @@ fn merged(mut ranges: Vec<RangeInclusive<u16>>) -> Vec<RangeInclusive<u16>> {
         }
     }
     merged
+}
+
+impl GardenProtocol {
+    /// The protocol numbers of IP (RFC 790) that this word stands for.
+    pub const fn numbers(self) -> &'static [u8] {
+        const ICMP: u8 = 1;
+        const TCP: u8 = 6;
+        const UDP: u8 = 17;
+        match self {
+            GardenProtocol::Icmp => &[ICMP],
+            GardenProtocol::Tcp => &[TCP],
+            GardenProtocol::Udp => &[UDP],
+            GardenProtocol::Any => &[ICMP, TCP, UDP],
+        }
+    }
 }
 
 impl Choice for GardenProtocol {

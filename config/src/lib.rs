@@ -200,9 +200,9 @@ impl Config {
         };
         for (tables, check) in relations::CHECKS {
             if root.clean(tables) {
-                check(&config)
-                    .into_iter()
-                    .for_each(|finding| root.record(finding));
+                let mut findings = relations::Findings::default();
+                check(&config, &mut findings);
+                findings.0.into_iter().for_each(|finding| root.record(finding));
             }
         }
         Some(config)
@@ -240,4 +240,3 @@ fn add_default_gardens(gardens: &mut Vec<Garden>, sessions: &SessionsConfig, poo
         }
     }
 }
-

@@ -26,14 +26,14 @@ pub struct Limits {
 
 impl Limits {
     pub const SESSIONS: RangeInclusive<u32> = 64..=1_048_576;
-    pub const ADJACENCIES: RangeInclusive<u32> = 2..=65_536;
+    pub const ADJACENCIES: RangeInclusive<u32> = 2..=1_048_576;
     pub const POLICER_PROFILES: RangeInclusive<u32> = 2..=65_536;
-    pub const GARDEN_RULES: RangeInclusive<u32> = 16..=1_048_576;
+    pub const GARDEN_RULES: RangeInclusive<u32> = 1..=1_048_576;
     /// There are no more S-VLANs than this on one port, and a block is 16 KiB.
     pub const SVLAN_BLOCKS: RangeInclusive<u32> = 1..=65_536;
-    pub const TBL8_GROUPS: RangeInclusive<u32> = 16..=65_536;
-    pub const LCORES: RangeInclusive<u32> = 1..=128;
-    pub const PUNT_RING_SLOTS: RangeInclusive<u32> = 64..=65_536;
+    pub const TBL8_GROUPS: RangeInclusive<u32> = 1..=1_048_576;
+    pub const LCORES: RangeInclusive<u32> = 1..=64;
+    pub const PUNT_RING_SLOTS: RangeInclusive<u32> = 16..=65_536;
 
     /// Second-level groups for `sessions`: four times what densely filled /24s need, never under 1024.
     pub const fn tbl8_groups_for(sessions: u32) -> u32 {

@@ -16,6 +16,9 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 use toml::de::DeValue;
 
+/// A metric label each, and a discard leaf in the FIB.
+pub const POOLS_MAX: usize = 256;
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pool {
     pub name: PoolName,
@@ -44,6 +47,8 @@ impl Pool {
     pub const PREFIX_LEN_MAX: u8 = 30;
     /// 16 million addresses; the next shorter prefix is no IPv4 plan's subscriber network.
     pub const PREFIX_LEN_MIN: u8 = 8;
+    /// More would be a list of subscribers, not of exceptions.
+    pub const EXCLUSIONS_MAX: usize = 4096;
     /// What an OFFER carries without crowding out other options.
     pub const DNS_MAX: usize = 8;
     const BINDING_DEFAULT: Duration = Duration::from_secs(86_400);

@@ -12,8 +12,13 @@ use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-/// DPDK as Debian builds it has this many (RTE_MAX_ETHPORTS).
-pub const PORTS_MAX: usize = 32;
+/// Each port has a directory of S-VLANs in the segment, which is laid out for this many.
+pub const PORTS_MAX: usize = 16;
+
+/// Line ranges of one port: as many as there are S-VLANs.
+pub const LINES_MAX: usize = 4094;
+/// Static routes of one port.
+pub const ROUTES_MAX: usize = 4096;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {

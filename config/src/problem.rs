@@ -93,7 +93,7 @@ pub enum ProblemKind {
     NoHosts,
 
     // Ports.
-    #[error("has {found} entries, more than the {max} that DPDK can drive")]
+    #[error("has {found} entries, more than the {max} ports a gateway can have")]
     TooManyPorts { found: usize, max: usize },
     #[error("has no port with role {role:?}")]
     NoPortOfRole { role: &'static str },
@@ -103,9 +103,11 @@ pub enum ProblemKind {
     DeviceTaken { device: String, other: PortName },
     #[error("claims line {line} a second time; {other} has it already")]
     LineTaken { line: LineTags, other: KeyPath },
+    #[error("gives {tag} a second model; {other} has it already, and there is one for each S-VLAN", tag = s_vlan_or_port(s_vlan))]
+    MixedModels { s_vlan: Option<VlanId>, other: KeyPath },
     #[error("is {address}, which is no host's address in {network}")]
     NoHostAddress { address: Ipv4Addr, network: Ipv4Net },
-    #[error("is {address}, which no host on the core side can have")]
+    #[error("is {address}, an address that no host can have")]
     NotUnicast { address: Ipv4Addr },
     #[error("is {address}, outside this port's network {network}: it could not be reached")]
     NextHopOutside { address: Ipv4Addr, network: Ipv4Net },
@@ -192,6 +194,10 @@ impl std::fmt::Display for LineTags {
             (None, None) => f.write_str("untagged"),
         }
     }
+}
+
+fn s_vlan_or_port(s_vlan: &Option<VlanId>) -> String {
+    s_vlan.map_or("this port".to_owned(), |id| format!("S-VLAN {id}"))
 }
 
 impl ProblemKind {
@@ -288,6 +294,7 @@ impl ProblemKind {
             | P::PortNameTaken { .. }
             | P::DeviceTaken { .. }
             | P::LineTaken { .. }
+            | P::MixedModels { .. }
             | P::RouteTaken { .. }
             | P::SecondDefaultRoute { .. }
             | P::SubscriberTaken { .. } => "conflict",

@@ -4,21 +4,19 @@
 //! key it may have; a value that is wrong is recorded and read as absent, and [`Section::finish`] reports the keys
 //! nobody asked for. So the list of known keys cannot differ from the code that reads them.
 
-use crate::error::{ConfigError, Finding, Problem, Problems};
+use crate::error::{ConfigError, Finding, PROBLEMS_MAX, Problems, SourceText};
 use crate::problem::ProblemKind;
 use crate::value::{Choice, Value};
-use miette::NamedSource;
 use std::cell::RefCell;
 use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Larger files are refused: a configuration is read by people, and the parser holds several copies of it.
-pub const FILE_BYTES_MAX: usize = 64 << 20;
+pub const FILE_BYTES_MAX: usize = 256 << 20;
 
 /// Where a value stands: `ports[1].routes[0].via`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,15 +85,17 @@ pub(crate) fn read_document<T>(
     text: &str,
     read: impl FnOnce(&mut Section<'_>) -> Option<T>,
 ) -> Result<T, ConfigError> {
-    let source = NamedSource::new(name, Arc::from(text));
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     if !syntax_errors.is_empty() {
-        let list = syntax_errors.iter().map(|error| {
-            let span = error.span().unwrap_or(0..0);
+        let syntax = |error: &toml::de::Error| {
             let message = error.message().replace('\n', ", ");
-            Problem::new(&source, String::new(), span, ProblemKind::Syntax { message })
-        });
-        return Err(invalid(name, list.collect()));
+            let finding = Finding {
+                at: KeyPath::default(),
+                kind: ProblemKind::Syntax { message },
+            };
+            (error.span().unwrap_or(0..0), finding)
+        };
+        return Err(invalid(name, text, syntax_errors.iter().map(syntax).collect()));
     }
 
     let reader = Reader {
@@ -116,27 +116,32 @@ pub(crate) fn read_document<T>(
     match answer {
         Some(answer) if recorded.is_empty() => return Ok(answer),
         None if recorded.is_empty() => {
-            let problem = Problem::new(&source, String::new(), 0..0, ProblemKind::Incomplete);
-            return Err(invalid(name, vec![problem]));
+            let finding = Finding {
+                at: KeyPath::default(),
+                kind: ProblemKind::Incomplete,
+            };
+            return Err(invalid(name, text, vec![(0..0, finding)]));
         }
         _ => {}
     }
-    let list = recorded.into_iter().map(|recorded| {
-        let Recorded {
-            finding: Finding { at, kind },
-            span,
-        } = recorded;
-        let span = span.unwrap_or_else(|| locate(&document, &at));
-        Problem::new(&source, at.to_string(), span, kind)
-    });
-    Err(invalid(name, list.collect()))
+    let located = recorded
+        .into_iter()
+        .map(|Recorded { finding, span }| (span.unwrap_or_else(|| locate(&document, &finding.at)), finding));
+    Err(invalid(name, text, located.collect()))
 }
 
-fn invalid(name: &str, mut list: Vec<Problem>) -> ConfigError {
-    list.sort_by_key(|problem| problem.span.start);
+fn invalid(name: &str, text: &str, mut located: Vec<(Range<usize>, Finding)>) -> ConfigError {
+    located.sort_by_key(|(span, _)| span.start);
+    let omitted = located.len().saturating_sub(PROBLEMS_MAX);
+    located.truncate(PROBLEMS_MAX);
+    let source = SourceText::new(name, text);
+    let problem =
+        |(span, finding): (Range<usize>, Finding)| source.problem(finding.at.to_string(), span, finding.kind);
+    let list = located.into_iter().map(problem).collect();
     ConfigError::Invalid(Problems {
         file: name.to_owned(),
         list,
+        omitted,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::names::{CircuitId, OntSerial, PoolName, PortName, ServiceId};
 use crate::nearest::nearest;
 use crate::problem::ProblemKind;
 use crate::reader::{KeyPath, Section, read_document, read_file};
+use crate::relations::dhcp::unknown_pool;
 use crate::value::Choice;
 use crate::vlan::{IdRanges, VlanId};
 use serde::{Deserialize, Serialize};
@@ -221,16 +222,7 @@ impl Service {
         let state = section.choice("state").unwrap_or_default();
         let pool = pool?;
         if config.pool(pool.as_str()).is_none() {
-            let known: Vec<PoolName> = config.pools.iter().map(|pool| pool.name.clone()).collect();
-            let nearest = nearest(pool.as_str(), known.iter().map(PoolName::as_str)).map(str::to_owned);
-            section.wrong(
-                "pool",
-                ProblemKind::UnknownPool {
-                    found: pool.clone(),
-                    nearest,
-                    known,
-                },
-            );
+            section.wrong("pool", unknown_pool(&pool, config));
         }
         Some(Service {
             pool,
