@@ -1,0 +1,414 @@
+//! The running access node: its threads, and what one can do to it.
+//!
+//! An [`OltHandle`] is cheap to clone and usable from any thread; no call waits for the BNG. In async code
+//! use [`tokio::task::spawn_blocking`] for [`OltHandle::connect`], which makes a network device; the others
+//! return in microseconds. The node stops with its last handle.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use tracing::info;
+
+use crate::api;
+use crate::config::{OltConfig, OntConfig, PolicyConfig, ServiceProfile};
+use crate::events::{self, Delivery, OltEvent, OntFacts, Outbox};
+use crate::forwarder::{Forwarder, LineEvent, Plane, Tables};
+use crate::net::{Carrier, Netns, Tap};
+use crate::node::{AccessNode, Counters, LineError, LineTags, OntIndex, OntView};
+use crate::wire::{Frame, VlanId};
+
+#[derive(Debug, thiserror::Error)]
+pub enum OltError {
+    #[error(transparent)]
+    Line(#[from] LineError),
+    #[error("{doing}: {source}")]
+    System { doing: String, source: io::Error },
+    #[error("the trunk is down")]
+    TrunkDown,
+    #[error("a frame of {0} bytes is too long")]
+    FrameTooLong(usize),
+}
+
+impl OltError {
+    fn system(doing: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let doing = doing.into();
+        move |source| Self::System { doing, source }
+    }
+}
+
+/// What provisioning changes on a connected ONT; absent = as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reconfiguration {
+    pub s_vlan: Option<VlanId>,
+    pub c_vlan: Option<VlanId>,
+    pub profile: ServiceProfile,
+    pub after: After,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum After {
+    #[default]
+    LeaveLine,
+    /// Bounce the line, so that the CPE asks for its address again at once.
+    Bounce,
+}
+
+/// The node's figures.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OltStats {
+    pub trunk_up: bool,
+    pub onts: usize,
+    pub events: Delivery,
+    #[serde(flatten)]
+    pub counters: Counters,
+}
+
+#[derive(Debug)]
+pub struct Olt;
+
+impl Olt {
+    /// Starts the threads, connects the configured ONTs and serves the API. A trunk that is not there yet
+    /// is waited for in the background.
+    pub fn start(config: OltConfig) -> Result<OltHandle, OltError> {
+        let node = AccessNode::new(
+            &config.access_node,
+            config.trunk.tagging,
+            config.trunk.outer_tpid(),
+            config.policy,
+        );
+        let plane = Arc::new(Plane::new(node).map_err(OltError::system("epoll"))?);
+        let forwarder = Forwarder::new(plane.clone(), config.trunk.clone()).prepare();
+        let thread = std::thread::Builder::new()
+            .name("olt-forward".into())
+            .spawn(move || forwarder.run())
+            .map_err(OltError::system("forwarding thread"))?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("olt-api")
+            .enable_all()
+            .build()
+            .map_err(OltError::system("API thread"))?;
+        let shared = Arc::new(Shared {
+            plane,
+            outbox: Outbox::default(),
+            bng_port: config.bng_port,
+            bounce: Duration::from_millis(config.bounce_milliseconds),
+            dark_taps: Mutex::new(Vec::new()),
+        });
+        let handle = OltHandle {
+            running: Arc::new(Running {
+                shared: shared.clone(),
+                thread: Some(thread),
+                runtime: Some(runtime),
+                socket: config.socket.clone(),
+            }),
+        };
+        if let Some(runtime) = &handle.running.runtime {
+            if let Some(socket) = &config.socket {
+                let listener = api::listen(socket, runtime.handle())
+                    .map_err(OltError::system(format!("API socket {}", socket.display())))?;
+                runtime.spawn(api::serve(listener, shared.clone()));
+            }
+            if let Some(control) = config.control {
+                runtime.spawn(events::deliver(shared.outbox.clone(), control));
+            }
+        }
+        for ont in config.onts {
+            handle.connect(ont)?;
+        }
+        Ok(handle)
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct OltHandle {
+    running: Arc<Running>,
+}
+
+impl OltHandle {
+    /// An ONT appears: its TAP is made (or lit again), its line opened, control told.
+    pub fn connect(&self, ont: OntConfig) -> Result<OntView, OltError> {
+        self.running.shared.connect(ont)
+    }
+
+    /// The ONT goes dark and is forgotten; its TAP stays, without carrier, as a CPE's port would.
+    pub fn disconnect(&self, serial: &str) -> Result<(), OltError> {
+        self.running.shared.disconnect(serial)
+    }
+
+    pub fn reconfigure(&self, serial: &str, change: Reconfiguration) -> Result<OntView, OltError> {
+        self.running.shared.reconfigure(serial, change)
+    }
+
+    /// Takes the light from the line now and gives it back after the configured time.
+    pub fn bounce(&self, serial: &str) -> Result<(), OltError> {
+        self.running.shared.bounce(serial)
+    }
+
+    /// Upstream filtering on or off.
+    pub fn set_filter(&self, enabled: bool) {
+        self.running.shared.set_policy(|policy| policy.filter = enabled);
+    }
+
+    /// Insertion of Option 82 on or off.
+    pub fn set_option82(&self, enabled: bool) {
+        self.running.shared.set_policy(|policy| policy.option82 = enabled);
+    }
+
+    pub fn stats(&self) -> OltStats {
+        self.running.shared.stats()
+    }
+
+    pub fn onts(&self) -> Vec<OntView> {
+        self.running.shared.onts()
+    }
+
+    pub fn ont(&self, serial: &str) -> Result<OntView, OltError> {
+        self.running.shared.ont(serial)
+    }
+
+    /// Every change of a line's light from now on.
+    pub fn watch_lines(&self) -> mpsc::Receiver<LineEvent> {
+        let (sender, receiver) = mpsc::channel();
+        self.running.shared.plane.tables().line_watchers.push(sender);
+        receiver
+    }
+
+    /// Puts a frame on the trunk as it stands, past every check: a foreign access node, or a broken one.
+    pub fn send_on_trunk(&self, frame: &[u8]) -> Result<(), OltError> {
+        let trunk = self.running.shared.plane.trunk().ok_or(OltError::TrunkDown)?;
+        let frame = Frame::from_bytes(frame).map_err(|_| OltError::FrameTooLong(frame.len()))?;
+        match trunk.send([&frame]) {
+            Ok(1) => Ok(()),
+            Ok(_) => Err(OltError::system("sending on the trunk")(
+                io::ErrorKind::WouldBlock.into(),
+            )),
+            Err(source) => Err(OltError::system("sending on the trunk")(source)),
+        }
+    }
+
+    /// Waits for the trunk's interface to be there and open.
+    pub fn wait_for_trunk(&self, patience: Duration) -> Result<(), OltError> {
+        let deadline = Instant::now() + patience;
+        while self.running.shared.plane.trunk().is_none() {
+            if Instant::now() >= deadline {
+                return Err(OltError::TrunkDown);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(())
+    }
+}
+
+/// The threads; dropped with the last handle.
+#[derive(Debug)]
+struct Running {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    runtime: Option<tokio::runtime::Runtime>,
+    socket: Option<PathBuf>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.shared.plane.stop();
+        if let Some(runtime) = self.runtime.take() {
+            // Also right when the last handle is dropped inside a runtime, where waiting is forbidden.
+            runtime.shutdown_background();
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        if let Some(socket) = &self.socket {
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+}
+
+/// The operations, shared by the handles and the API.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    plane: Arc<Plane>,
+    outbox: Outbox,
+    bng_port: String,
+    bounce: Duration,
+    /// TAPs of disconnected ONTs, waiting for an ONT at the same place.
+    dark_taps: Mutex<Vec<Arc<Tap>>>,
+}
+
+impl Shared {
+    pub(crate) fn connect(&self, config: OntConfig) -> Result<OntView, OltError> {
+        let index = self.plane.tables().node.connect(config.clone())?;
+        match self.open_line(index, &config) {
+            Ok(view) => Ok(view),
+            Err(error) => {
+                let _ = self.plane.tables().node.disconnect(&config.serial);
+                Err(error)
+            }
+        }
+    }
+
+    fn open_line(&self, index: OntIndex, config: &OntConfig) -> Result<OntView, OltError> {
+        let named = format!("ONT {}", config.serial);
+        let tap = match self.take_dark_tap(config) {
+            Some(tap) => tap,
+            None => {
+                let namespace = Netns::from_option(config.namespace.as_deref());
+                let tap = Tap::open(&namespace, &config.interface, config.mac);
+                Arc::new(tap.map_err(OltError::system(named.clone()))?)
+            }
+        };
+        let mut tables = self.plane.tables();
+        if tables.taps.len() <= index.get() {
+            tables.taps.resize(index.get() + 1, None);
+        }
+        tables.taps[index.get()] = Some(tap.clone());
+        // Detected before the light is on: nothing of the subscriber overtakes the event by much.
+        self.tell(&tables, index, OltEvent::NewONTDetected);
+        tap.set_carrier(Carrier::Up)
+            .map_err(OltError::system(named.clone()))?;
+        self.plane
+            .watch_tap(index, &tap)
+            .map_err(OltError::system(named))?;
+        tables.announce(&LineEvent {
+            serial: config.serial.clone(),
+            carrier: Carrier::Up,
+        });
+        self.tell(&tables, index, OltEvent::ONTProvisioned);
+        view(&tables, index, &config.serial)
+    }
+
+    fn take_dark_tap(&self, config: &OntConfig) -> Option<Arc<Tap>> {
+        let mut dark = self.dark_taps.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = dark.iter().position(|tap| {
+            tap.namespace().name() == config.namespace.as_deref() && tap.name() == config.interface
+        })?;
+        Some(dark.swap_remove(place))
+    }
+
+    pub(crate) fn disconnect(&self, serial: &str) -> Result<(), OltError> {
+        let mut tables = self.plane.tables();
+        let index = tables.node.disconnect(serial)?;
+        tables.dark.retain(|(dark, _)| *dark != index);
+        if let Some(tap) = tables.taps.get_mut(index.get()).and_then(Option::take) {
+            self.plane.unwatch_tap(&tap);
+            // An interface that was removed from outside is as dark as it gets.
+            let _ = tap.set_carrier(Carrier::Down);
+            self.dark_taps
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(tap);
+        }
+        tables.announce(&LineEvent {
+            serial: serial.to_owned(),
+            carrier: Carrier::Down,
+        });
+        drop(tables);
+        self.outbox.push(OltEvent::ONTDisconnected {
+            ont_serial: serial.to_owned(),
+        });
+        info!(serial, "ONT disconnected");
+        Ok(())
+    }
+
+    pub(crate) fn reconfigure(&self, serial: &str, change: Reconfiguration) -> Result<OntView, OltError> {
+        let mut tables = self.plane.tables();
+        let index = tables.node.find(serial)?;
+        let tagging = tables.node.tagging();
+        let old = tables
+            .node
+            .ont(index)
+            .map(|ont| ont.tags)
+            .unwrap_or(LineTags::Untagged);
+        let tags = LineTags::new(
+            tagging,
+            change.s_vlan.or(old.s_vlan()),
+            change.c_vlan.or(old.c_vlan()),
+        )?;
+        tables.node.move_line(serial, tags)?;
+        if let Some(ont) = tables.node.ont_mut(index) {
+            let profile = &mut ont.config.profile;
+            profile.pool = change.profile.pool.or(profile.pool.take());
+            profile.qos_download_bps = change.profile.qos_download_bps.or(profile.qos_download_bps);
+            profile.qos_upload_bps = change.profile.qos_upload_bps.or(profile.qos_upload_bps);
+        }
+        self.tell(&tables, index, OltEvent::ONTReconfigured);
+        info!(serial, %tags, "ONT reconfigured");
+        if change.after == After::Bounce {
+            self.darken(&mut tables, index, serial)?;
+        }
+        view(&tables, index, serial)
+    }
+
+    pub(crate) fn bounce(&self, serial: &str) -> Result<(), OltError> {
+        let mut tables = self.plane.tables();
+        let index = tables.node.find(serial)?;
+        self.darken(&mut tables, index, serial)
+    }
+
+    fn darken(&self, tables: &mut Tables, index: OntIndex, serial: &str) -> Result<(), OltError> {
+        if let Some(tap) = tables.taps.get(index.get()).and_then(Option::as_ref) {
+            tap.set_carrier(Carrier::Down)
+                .map_err(OltError::system(format!("ONT {serial}: bounce")))?;
+        }
+        if let Some(ont) = tables.node.ont_mut(index) {
+            ont.carrier = Carrier::Down;
+        }
+        tables.dark.retain(|(dark, _)| *dark != index);
+        tables.dark.push((index, Instant::now() + self.bounce));
+        tables.announce(&LineEvent {
+            serial: serial.to_owned(),
+            carrier: Carrier::Down,
+        });
+        self.plane.wake();
+        Ok(())
+    }
+
+    pub(crate) fn set_policy(&self, change: impl FnOnce(&mut PolicyConfig)) {
+        change(self.plane.tables().node.policy_mut());
+    }
+
+    pub(crate) fn policy(&self) -> PolicyConfig {
+        self.plane.tables().node.policy()
+    }
+
+    pub(crate) fn stats(&self) -> OltStats {
+        let trunk_up = self.plane.trunk().is_some();
+        let tables = self.plane.tables();
+        OltStats {
+            trunk_up,
+            onts: tables.node.onts().count(),
+            events: self.outbox.delivery(),
+            counters: tables.node.counters().clone(),
+        }
+    }
+
+    pub(crate) fn onts(&self) -> Vec<OntView> {
+        let now = Instant::now();
+        self.plane.tables().node.onts().map(|ont| ont.view(now)).collect()
+    }
+
+    pub(crate) fn ont(&self, serial: &str) -> Result<OntView, OltError> {
+        let tables = self.plane.tables();
+        let index = tables.node.find(serial)?;
+        view(&tables, index, serial)
+    }
+
+    fn tell(&self, tables: &Tables, index: OntIndex, event: impl FnOnce(OntFacts) -> OltEvent) {
+        if let Some(ont) = tables.node.ont(index) {
+            self.outbox
+                .push(event(OntFacts::of(ont, tables.node.name(), &self.bng_port)));
+        }
+    }
+}
+
+fn view(tables: &Tables, index: OntIndex, serial: &str) -> Result<OntView, OltError> {
+    let ont = tables.node.ont(index).ok_or_else(|| LineError::UnknownOnt {
+        serial: serial.to_owned(),
+    })?;
+    Ok(ont.view(Instant::now()))
+}
