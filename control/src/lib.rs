@@ -13,4 +13,6 @@
 #![forbid(unsafe_code)]
 
 pub mod engine;
+pub mod events;
+pub mod handle;
 pub mod session;
