@@ -76,7 +76,9 @@ pub use punt::{PuntLimits, PuntRate};
 pub use reader::KeyPath;
 pub use rest::RestConfig;
 pub use sessions::{SessionsConfig, SubscriberToSubscriber};
-pub use subscribers::{Qos, QosError, Rule, RuleState, Service, Subscriber, SubscriberKey, Subscribers};
+pub use subscribers::{
+    LineFacts, Qos, QosError, Rule, RuleState, Service, Subscriber, SubscriberKey, Subscribers,
+};
 pub use vlan::{IdRanges, Tpid, VlanId};
 pub use worker::{Idle, Spread, WorkerConfig};
 

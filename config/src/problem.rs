@@ -173,7 +173,7 @@ pub enum ProblemKind {
         nearest: Option<String>,
         known: Vec<PortName>,
     },
-    #[error("can never apply: {other} above matches everything it does")]
+    #[error("can never apply: rule {other:?} above matches everything it does")]
     Shadowed { other: String },
     #[error("is missing although {given} is given")]
     HalfAPair { given: &'static str },

@@ -246,13 +246,15 @@ impl<'a> Section<'a> {
         self.read_with(key, |value| {
             let found = crate::value::text(value, "a text")?;
             let words = || T::WORDS.iter().map(|(word, _)| *word);
+            // Of two words as short as "1:1" and "n:1" any slip is near both.
+            let guess = found.chars().count() > 3;
             T::WORDS
                 .iter()
                 .find(|(word, _)| *word == found)
                 .map(|(_, choice)| *choice)
                 .ok_or_else(|| ProblemKind::NotAChoice {
                     found: found.to_owned(),
-                    nearest: crate::nearest::nearest(found, words()).map(str::to_owned),
+                    nearest: crate::nearest::nearest(found, words()).filter(|_| guess).map(str::to_owned),
                     allowed: words().map(str::to_owned).collect(),
                 })
         })

@@ -4,7 +4,7 @@
 //! whom no rule matches is unknown, and begins in the walled garden. The annotated example is `config/subscribers.toml`.
 
 use crate::Config;
-use crate::error::ConfigError;
+use crate::error::{ConfigError, Finding};
 use crate::names::{CircuitId, OntSerial, PoolName, PortName, ServiceId};
 use crate::nearest::nearest;
 use crate::problem::ProblemKind;
@@ -57,6 +57,21 @@ pub struct Rule {
     pub circuit_id_prefix: Option<CircuitId>,
     pub service: Service,
 }
+
+/// What is known of a line when AAA is asked about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineFacts<'a> {
+    pub port: &'a str,
+    pub s_vlan: Option<VlanId>,
+    pub c_vlan: Option<VlanId>,
+    /// Only where the port's Option 82 is trusted.
+    pub circuit_id: Option<&'a str>,
+    /// From the access node's report, or the trusted remote-id.
+    pub ont_serial: Option<&'a str>,
+}
+
+/// Rules of one file: each line without a listing walks them.
+pub const RULES_MAX: usize = 1024;
 
 /// The state a new session of this subscriber begins in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -163,12 +178,56 @@ impl Subscribers {
             .iter()
             .filter_map(|section| Subscriber::read(section, config, &mut taken));
         let subscribers = subscribers.collect();
-        let rules = root
-            .sections("rule")
-            .iter()
-            .filter_map(|section| Rule::read(section, config))
-            .collect();
+        let sections = root.sections("rule");
+        if sections.len() > RULES_MAX {
+            root.wrong(
+                "rule",
+                ProblemKind::TooMany {
+                    found: sections.len(),
+                    max: RULES_MAX,
+                },
+            );
+            return Subscribers {
+                subscribers,
+                rules: Vec::new(),
+            };
+        }
+        let mut rules: Vec<Rule> = Vec::new();
+        for section in &sections {
+            let Some(rule) = Rule::read(section, config) else {
+                continue;
+            };
+            if let Some(earlier) = rules.iter().find(|earlier| earlier.covers(&rule)) {
+                let kind = ProblemKind::Shadowed {
+                    other: earlier.name.clone(),
+                };
+                root.record(Finding {
+                    at: section.path.clone(),
+                    kind,
+                });
+            }
+            rules.push(rule);
+        }
         Subscribers { subscribers, rules }
+    }
+
+    /// What the line gets: the listed subscriber's service, else the first matching rule's.
+    pub fn lookup(&self, line: &LineFacts<'_>) -> Option<&Service> {
+        let listed = |subscriber: &&Subscriber| match &subscriber.key {
+            SubscriberKey::OntSerial(serial) => line.ont_serial == Some(serial.as_str()),
+            SubscriberKey::CircuitId(circuit) => line.circuit_id == Some(circuit.as_str()),
+        };
+        let listed = self
+            .subscribers
+            .iter()
+            .find(listed)
+            .map(|subscriber| &subscriber.service);
+        listed.or_else(|| {
+            self.rules
+                .iter()
+                .find(|rule| rule.matches(line))
+                .map(|rule| &rule.service)
+        })
     }
 }
 
@@ -275,22 +334,34 @@ impl Rule {
     }
 
     /// Whether all given conditions hold. A condition on something the line does not have fails.
-    pub fn matches(
-        &self,
-        port: &str,
-        s_vlan: Option<VlanId>,
-        c_vlan: Option<VlanId>,
-        circuit_id: Option<&str>,
-    ) -> bool {
+    pub fn matches(&self, line: &LineFacts<'_>) -> bool {
         let within = |ids: &Option<IdRanges>, id: Option<VlanId>| match ids {
             Some(ids) => id.is_some_and(|id| ids.contains(id)),
             None => true,
         };
         let prefix = self.circuit_id_prefix.as_ref();
-        self.port.as_ref().is_none_or(|wanted| *wanted == *port)
-            && within(&self.s_vlans, s_vlan)
-            && within(&self.c_vlans, c_vlan)
-            && prefix.is_none_or(|prefix| circuit_id.is_some_and(|id| id.starts_with(prefix.as_str())))
+        self.port.as_ref().is_none_or(|wanted| *wanted == *line.port)
+            && within(&self.s_vlans, line.s_vlan)
+            && within(&self.c_vlans, line.c_vlan)
+            && prefix.is_none_or(|prefix| line.circuit_id.is_some_and(|id| id.starts_with(prefix.as_str())))
+    }
+
+    /// Whether every line that `later` matches is matched by this rule too.
+    fn covers(&self, later: &Rule) -> bool {
+        let ids = |own: &Option<IdRanges>, theirs: &Option<IdRanges>| match (own, theirs) {
+            (None, _) => true,
+            (Some(own), Some(theirs)) => own.contains_all(theirs),
+            (Some(_), None) => false,
+        };
+        let prefix = match (&self.circuit_id_prefix, &later.circuit_id_prefix) {
+            (None, _) => true,
+            (Some(own), Some(theirs)) => theirs.as_str().starts_with(own.as_str()),
+            (Some(_), None) => false,
+        };
+        (self.port.is_none() || self.port == later.port)
+            && ids(&self.s_vlans, &later.s_vlans)
+            && ids(&self.c_vlans, &later.c_vlans)
+            && prefix
     }
 }
 

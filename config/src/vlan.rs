@@ -133,6 +133,16 @@ impl IdRanges {
         self.0.iter().flat_map(|r| (r.start().0..=r.end().0).map(VlanId))
     }
 
+    /// Whether every id of `other` is in this set too.
+    pub fn contains_all(&self, other: &IdRanges) -> bool {
+        let covered = |range: &RangeInclusive<VlanId>| {
+            self.0
+                .iter()
+                .any(|own| own.start() <= range.start() && range.end() <= own.end())
+        };
+        other.0.iter().all(covered)
+    }
+
     /// The smallest id in both sets.
     pub fn first_common(&self, other: &IdRanges) -> Option<VlanId> {
         let common = |a: &RangeInclusive<VlanId>, b: &RangeInclusive<VlanId>| {
