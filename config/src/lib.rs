@@ -77,7 +77,7 @@ pub use reader::KeyPath;
 pub use rest::RestConfig;
 pub use sessions::{SessionsConfig, SubscriberToSubscriber};
 pub use subscribers::{
-    LineFacts, Qos, QosError, Rule, RuleState, Service, Subscriber, SubscriberKey, Subscribers,
+    Directory, LineFacts, Qos, QosError, Rule, RuleState, Service, Subscriber, SubscriberKey, Subscribers,
 };
 pub use vlan::{IdRanges, Tpid, VlanId};
 pub use worker::{Idle, Spread, WorkerConfig};
@@ -111,12 +111,18 @@ pub struct Config {
 impl Config {
     /// Reads and checks the file at `path`.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
-        Config::parse(&path.to_string_lossy(), &reader::read_file(path)?)
+        let text = reader::read_file(path)?;
+        reader::read_document(
+            &path.to_string_lossy(),
+            reader::directory_of(path),
+            &text,
+            Config::read,
+        )
     }
 
     /// Checks `text`; `name` stands for the file in errors, and relative paths begin at its directory.
     pub fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
-        reader::read_document(name, text, Config::read)
+        reader::read_document(name, reader::directory_of(Path::new(name)), text, Config::read)
     }
 
     /// The local AAA file that this configuration names, checked against it; `None` when it names none.
@@ -165,7 +171,7 @@ impl Config {
         (0u16..).zip(&self.ports)
     }
 
-    fn read(root: &mut Section<'_>) -> Option<Config> {
+    fn read(root: &Section<'_>) -> Option<Config> {
         let node = NodeConfig::read(&root.section("node"));
         let limits = Limits::read(&root.section("limits"));
         let worker = WorkerConfig::read(&root.section("worker"));

@@ -9,12 +9,16 @@
 use serde::{Deserialize, Serialize};
 use std::borrow::Borrow;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// Longest label, so that `<name>.seg` and a metric line stay readable.
 pub const LABEL_MAX: usize = 32;
 /// Longest text taken from equipment (TR-101 section 3.9.3).
 pub const WIRE_TEXT_MAX: usize = 63;
+
+/// Longest host name (RFC 1035 section 2.3.4).
+pub const HOST_MAX: usize = 253;
 
 /// Why a text is no name of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +33,10 @@ pub enum NameError {
     LabelCharacter { found: char },
     #[error("contains {found:?}; allowed are printable ASCII characters")]
     WireCharacter { found: char },
+    #[error("contains {found:?}, which no device name has")]
+    DeviceCharacter { found: char },
+    #[error("is {found:?}; a host is a name or an address without port, an IPv6 address in brackets")]
+    NotAHost { found: String },
     #[error("contains \"map_\": DPDK deletes files of that name in the hugepage directory when it starts")]
     DpdkMapFile,
 }
@@ -58,6 +66,34 @@ fn wire_text(text: &str) -> Result<(), NameError> {
     match text.chars().find(|c| !(c.is_ascii_graphic() || *c == ' ')) {
         Some(found) => Err(NameError::WireCharacter { found }),
         None => Ok(()),
+    }
+}
+
+/// EAL separates a device from its arguments by a comma.
+fn device(text: &str) -> Result<(), NameError> {
+    within(text, WIRE_TEXT_MAX)?;
+    match text
+        .chars()
+        .find(|c| !c.is_ascii_graphic() || matches!(c, ',' | '"' | '\''))
+    {
+        Some(found) => Err(NameError::DeviceCharacter { found }),
+        None => Ok(()),
+    }
+}
+
+/// Host without the port (RFC 9110 section 7.2, RFC 3986 section 3.2.2).
+fn host(text: &str) -> Result<(), NameError> {
+    within(text, HOST_MAX)?;
+    let name = text
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-'));
+    let literal = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    if name || literal.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok()) {
+        Ok(())
+    } else {
+        Err(NameError::NotAHost {
+            found: text.to_owned(),
+        })
     }
 }
 
@@ -152,9 +188,9 @@ names! {
     /// A Unix group's name.
     GroupName by label;
     /// A DPDK device: `net_tap0`, a virtual device's name, or a PCI address such as `0000:8a:00.0`.
-    DeviceName by wire_text;
-    /// A value accepted in the HTTP Host header, without the port.
-    HostName by wire_text;
+    DeviceName by device;
+    /// A value accepted in the HTTP Host header, without the port; compare it without regard to case.
+    HostName by host;
     /// The Agent Circuit ID of Option 82 (sub-option 1, TR-101 section 3.9.3).
     CircuitId by wire_text;
     /// The serial number of an ONT, which access nodes also send as the Agent Remote ID.

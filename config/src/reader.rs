@@ -62,6 +62,11 @@ impl fmt::Display for KeyPath {
     }
 }
 
+/// The directory of the file at `path`; empty, which is the current one, for a bare name.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
+}
+
 /// Reads `path` whole. Anything but UTF-8 text of a sane size is an error that names the file.
 pub(crate) fn read_file(path: &Path) -> Result<String, ConfigError> {
     let failed = |cause| ConfigError::Read {
@@ -80,10 +85,13 @@ pub(crate) fn read_file(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// Runs `read` over the document in `text`. Its answer counts only if neither it nor the syntax left a problem.
+///
+/// Relative paths in the document begin at `directory`.
 pub(crate) fn read_document<T>(
     name: &str,
+    directory: &Path,
     text: &str,
-    read: impl FnOnce(&mut Section<'_>) -> Option<T>,
+    read: impl FnOnce(&Section<'_>) -> Option<T>,
 ) -> Result<T, ConfigError> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     if !syntax_errors.is_empty() {
@@ -99,17 +107,17 @@ pub(crate) fn read_document<T>(
     }
 
     let reader = Reader {
-        directory: Path::new(name).parent().unwrap_or(Path::new("")).to_owned(),
+        directory: directory.to_owned(),
         recorded: RefCell::default(),
     };
-    let mut root = Section {
+    let root = Section {
         reader: &reader,
         path: KeyPath::default(),
         span: 0..0,
         table: Some(document.get_ref()),
         asked: RefCell::default(),
     };
-    let answer = read(&mut root);
+    let answer = read(&root);
     root.finish();
 
     let recorded = reader.recorded.into_inner();
@@ -254,7 +262,9 @@ impl<'a> Section<'a> {
                 .map(|(_, choice)| *choice)
                 .ok_or_else(|| ProblemKind::NotAChoice {
                     found: found.to_owned(),
-                    nearest: crate::nearest::nearest(found, words()).filter(|_| guess).map(str::to_owned),
+                    nearest: crate::nearest::nearest(found, words())
+                        .filter(|_| guess)
+                        .map(str::to_owned),
                     allowed: words().map(str::to_owned).collect(),
                 })
         })
@@ -294,7 +304,10 @@ impl<'a> Section<'a> {
 
     /// A key that means nothing in this place, with the reason.
     pub(crate) fn refuse(&self, key: &'static str, reason: &'static str) {
-        if let Some((path, value)) = self.lookup(key) {
+        // Asked for only where it stands, so that it is not offered as a known key.
+        if self.table.is_some_and(|table| table.contains_key(key))
+            && let Some((path, value)) = self.lookup(key)
+        {
             self.record_span(path, value.span(), ProblemKind::Pointless { reason });
         }
     }

@@ -8,7 +8,7 @@ use crate::error::{ConfigError, Finding};
 use crate::names::{CircuitId, OntSerial, PoolName, PortName, ServiceId};
 use crate::nearest::nearest;
 use crate::problem::ProblemKind;
-use crate::reader::{KeyPath, Section, read_document, read_file};
+use crate::reader::{KeyPath, Section, directory_of, read_document, read_file};
 use crate::relations::dhcp::unknown_pool;
 use crate::value::Choice;
 use crate::vlan::{IdRanges, VlanId};
@@ -22,6 +22,14 @@ pub struct Subscribers {
     pub subscribers: Vec<Subscriber>,
     /// In order: the first that matches wins.
     pub rules: Vec<Rule>,
+}
+
+/// [`Subscribers`] indexed by what they are known by.
+#[derive(Debug, Clone, Default)]
+pub struct Directory {
+    by_serial: HashMap<OntSerial, Service>,
+    by_circuit: HashMap<CircuitId, Service>,
+    rules: Vec<Rule>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,12 +171,31 @@ impl From<Qos> for RawQos {
 
 impl Subscribers {
     pub fn load(path: &Path, config: &Config) -> Result<Subscribers, ConfigError> {
-        Subscribers::parse(&path.to_string_lossy(), &read_file(path)?, config)
+        let text = read_file(path)?;
+        let read = |root: &Section<'_>| Some(Subscribers::read(root, config));
+        read_document(&path.to_string_lossy(), directory_of(path), &text, read)
     }
 
     /// Checks `text` by itself and against the pools and ports of `config`.
     pub fn parse(name: &str, text: &str, config: &Config) -> Result<Subscribers, ConfigError> {
-        read_document(name, text, |root| Some(Subscribers::read(root, config)))
+        let read = |root: &Section<'_>| Some(Subscribers::read(root, config));
+        read_document(name, directory_of(Path::new(name)), text, read)
+    }
+
+    /// Made ready for questions; half a million subscribers are found as fast as ten.
+    pub fn into_directory(self) -> Directory {
+        let mut directory = Directory {
+            by_serial: HashMap::new(),
+            by_circuit: HashMap::new(),
+            rules: self.rules,
+        };
+        for Subscriber { key, service } in self.subscribers {
+            match key {
+                SubscriberKey::OntSerial(serial) => directory.by_serial.insert(serial, service),
+                SubscriberKey::CircuitId(circuit) => directory.by_circuit.insert(circuit, service),
+            };
+        }
+        directory
     }
 
     fn read(root: &Section<'_>, config: &Config) -> Subscribers {
@@ -210,24 +237,20 @@ impl Subscribers {
         }
         Subscribers { subscribers, rules }
     }
+}
 
-    /// What the line gets: the listed subscriber's service, else the first matching rule's.
+impl Directory {
+    /// What the line gets: what is listed for its ONT, else for its circuit-id, else the first matching rule's service.
     pub fn lookup(&self, line: &LineFacts<'_>) -> Option<&Service> {
-        let listed = |subscriber: &&Subscriber| match &subscriber.key {
-            SubscriberKey::OntSerial(serial) => line.ont_serial == Some(serial.as_str()),
-            SubscriberKey::CircuitId(circuit) => line.circuit_id == Some(circuit.as_str()),
-        };
-        let listed = self
-            .subscribers
-            .iter()
-            .find(listed)
-            .map(|subscriber| &subscriber.service);
-        listed.or_else(|| {
+        let by_serial = line.ont_serial.and_then(|serial| self.by_serial.get(serial));
+        let by_circuit = || line.circuit_id.and_then(|circuit| self.by_circuit.get(circuit));
+        let by_rule = || {
             self.rules
                 .iter()
                 .find(|rule| rule.matches(line))
                 .map(|rule| &rule.service)
-        })
+        };
+        by_serial.or_else(by_circuit).or_else(by_rule)
     }
 }
 
