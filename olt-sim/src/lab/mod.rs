@@ -17,6 +17,12 @@
 //! Everything made here goes away with its value; if this process is killed, a small watcher ([`Lab`])
 //! removes what is left.
 
+pub mod cpe;
 pub mod namespace;
+pub mod process;
+#[allow(unsafe_code)]
+mod spawn;
 
+pub use cpe::{Client, Cpe, Lease, WatchLink};
 pub use namespace::{Lab, Namespace};
+pub use process::Process;
