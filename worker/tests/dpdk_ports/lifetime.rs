@@ -1,0 +1,93 @@
+//! Starting once, ending in any order.
+
+use sluice_worker::dpdk::{Eal, EalError};
+
+use crate::story::{frames, in_own_process, open, pool, start, start_with};
+
+#[test]
+fn what_follows_the_separator_is_returned() {
+    in_own_process("lifetime::what_follows_the_separator_is_returned", || {
+        let line =
+            "worker --no-huge -m 32 --no-shconf --no-pci --lcores 0@0 -- --config /etc/sluice/sluice.toml";
+
+        let (eal, ours) = Eal::init(line.split(' ').map(str::to_owned)).expect("EAL");
+
+        assert_eq!(ours, ["--config", "/etc/sluice/sluice.toml"]);
+        assert!(!eal.has_hugepages());
+        assert!(eal.version().starts_with("DPDK 22.11"));
+        assert!(eal.worker_lcores().is_empty());
+    });
+}
+
+#[test]
+fn a_wrong_argument_is_an_error_and_eal_starts_once() {
+    in_own_process(
+        "lifetime::a_wrong_argument_is_an_error_and_eal_starts_once",
+        || {
+            let start = || Eal::init("worker --no-huge --no-such-option".split(' ').map(str::to_owned));
+
+            let wrong = start().expect_err("an error");
+            let again = start().expect_err("an error");
+
+            assert!(wrong.to_string().contains("--no-such-option"), "{wrong}");
+            assert!(matches!(again, EalError::AlreadyStarted));
+        },
+    );
+}
+
+#[test]
+fn an_mbuf_that_outlives_its_eal_is_still_good_memory() {
+    in_own_process(
+        "lifetime::an_mbuf_that_outlives_its_eal_is_still_good_memory",
+        || {
+            let eal = start(&["net_ring0"]);
+            let pool = pool(&eal, "ring");
+            let opened = open(&eal, "net_ring0", &pool).expect("net_ring0");
+            let mut burst = frames(&eal.main_lcore(), &pool, 3);
+
+            drop((opened, pool));
+            drop(eal);
+
+            assert_eq!(burst[2].frame(), [2; 60]);
+        },
+    );
+}
+
+#[test]
+fn queues_that_outlive_their_eal_still_work() {
+    in_own_process("lifetime::queues_that_outlive_their_eal_still_work", || {
+        let eal = start(&["net_ring0"]);
+        let lcore = eal.main_lcore();
+        let pool = pool(&eal, "ring");
+        let (_port, mut rx, mut tx) = open(&eal, "net_ring0", &pool).expect("net_ring0");
+
+        drop(eal);
+
+        assert_eq!(tx.send(&mut frames(&lcore, &pool, 5)), 5);
+        assert_eq!(crate::story::receive(&lcore, &mut rx, 5).len(), 5);
+    });
+}
+
+#[test]
+fn a_clean_end_leaves_no_files() {
+    in_own_process("lifetime::a_clean_end_leaves_no_files", || {
+        let prefix = format!("sluice-test-{}", std::process::id());
+        let eal = start_with(&["--file-prefix", &prefix], &["net_ring0"]);
+        let directory = eal.runtime_dir();
+        let pool = pool(&eal, "ring");
+        let opened = open(&eal, "net_ring0", &pool).expect("net_ring0");
+        assert!(
+            directory.join("dpdk_telemetry.v2").exists(),
+            "{}",
+            directory.display()
+        );
+
+        drop((opened, pool));
+        drop(eal);
+
+        assert!(!directory.join("dpdk_telemetry.v2").exists());
+        assert!(!directory.join("mp_socket").exists());
+        // The configuration file stays by DPDK's habit; it is of this test's name and of no use.
+        std::fs::remove_dir_all(&directory).expect("remove what EAL leaves");
+    });
+}
