@@ -12,6 +12,7 @@
 //! answered; a restriction is published, then committed, then answered.
 #![forbid(unsafe_code)]
 
+pub mod aaa;
 pub mod engine;
 pub mod events;
 pub mod handle;

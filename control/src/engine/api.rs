@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use shm_bridge::SessionIndex;
 
-use crate::session::{Access, Identity, Line, Mac, Qos, Service, Session, SessionId, State, Totals};
+use crate::session::{Access, Identity, Line, Mac, Qos, Service, Session, SessionId, Standing, State, Totals};
 
 /// The two clocks. Running leases follow the first; the second is stored for reboots and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -110,7 +110,8 @@ pub struct AaaRequest {
 /// What AAA says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AaaAnswer {
-    Accept(Service),
+    /// Known, with what it is entitled to and how it stands.
+    Accept(Service, Standing),
     /// Not known: the walled garden.
     Unknown,
     /// No answer could be had.
@@ -318,6 +319,8 @@ pub struct Statistics {
     pub dhcp_replies: Vec<(&'static str, u64)>,
     /// DHCP messages refused, by reason.
     pub dhcp_refused: Vec<(&'static str, u64)>,
+    /// What was noticed about DHCP messages that were answered nevertheless, by kind.
+    pub dhcp_noted: Vec<(&'static str, u64)>,
     /// Traffic by pool: upstream, downstream.
     pub traffic: Vec<(String, [Totals; 2])>,
     /// Activations by result.
@@ -395,8 +398,27 @@ pub struct Activation {
     pub ont_serial: Option<String>,
     pub service: Service,
     pub status: ActivationStatus,
+    /// Who granted the service, so that a resumed subscriber gets back what he had.
+    #[serde(default)]
+    pub origin: ServiceOrigin,
+    /// The line the activation moved the subscriber to, where it did.
+    #[serde(default)]
+    pub line: Option<Line>,
     /// Unix ms.
     pub at: u64,
+}
+
+/// Who granted the service that an [`Activation`] holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ServiceOrigin {
+    /// An activation.
+    #[default]
+    Operator,
+    /// AAA; the record exists because he was suspended or terminated.
+    Aaa,
+    /// Nobody: he was in the walled garden when he was suspended or terminated.
+    Nobody,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

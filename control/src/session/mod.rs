@@ -140,6 +140,16 @@ pub struct Service {
     pub qos: Qos,
 }
 
+/// How a known subscriber stands, as AAA says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    Active,
+    /// In the walled garden until activated; the service is what the activation will give.
+    Wgar,
+    Suspended,
+}
+
 /// A session as it is stored and shown. The engine owns it; everyone else gets copies.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Session {
