@@ -2,10 +2,10 @@
 //!
 //! Listed subscribers are found by ONT serial, then by circuit-id; then the rules are tried in order; who is in none of them is unknown.
 
-use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use sluice_config::{Config, ConfigError, Rule, RuleState, Subscriber, SubscriberKey, Subscribers, VlanId};
+use sluice_config::subscribers::{Directory, LineFacts};
+use sluice_config::{Config, ConfigError, RuleState, Subscribers, VlanId};
 
 use super::{Answer, Backend};
 use crate::engine::{AaaAnswer, AaaRequest};
@@ -15,21 +15,14 @@ use crate::session::{Qos, Service, Standing};
 #[derive(Debug)]
 pub struct Local {
     config: Arc<Config>,
-    table: RwLock<Arc<Table>>,
-}
-
-#[derive(Debug, Default)]
-struct Table {
-    by_ont_serial: HashMap<String, sluice_config::Service>,
-    by_circuit_id: HashMap<String, sluice_config::Service>,
-    rules: Vec<Rule>,
+    directory: RwLock<Arc<Directory>>,
 }
 
 impl Local {
     pub fn new(config: Arc<Config>, subscribers: Subscribers) -> Local {
         Local {
             config,
-            table: RwLock::new(Arc::new(Table::new(subscribers))),
+            directory: RwLock::new(Arc::new(subscribers.into_directory())),
         }
     }
 
@@ -48,18 +41,33 @@ impl Local {
     }
 
     pub fn replace(&self, subscribers: Subscribers) {
-        let table = Arc::new(Table::new(subscribers));
-        *self.table.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = table;
+        let directory = Arc::new(subscribers.into_directory());
+        *self
+            .directory
+            .write()
+            .unwrap_or_else(|poisoned| poisoned.into_inner()) = directory;
     }
 
     /// The answer to a request, at once.
     pub fn look_up(&self, request: &AaaRequest) -> AaaAnswer {
-        let table = self
-            .table
+        // A client behind a relay is on no line of ours, so no rule can speak of it.
+        let port = request
+            .line
+            .and_then(|line| self.config.ports.get(usize::from(line.port)));
+        let tag = |id: u16| VlanId::new(id).ok();
+        let facts = LineFacts {
+            port: port.map_or("", |port| port.name.as_str()),
+            s_vlan: request.line.and_then(|line| tag(line.s_vlan)),
+            c_vlan: request.line.and_then(|line| tag(line.c_vlan)),
+            circuit_id: request.access.circuit_id.as_deref(),
+            ont_serial: request.access.ont_serial.as_deref(),
+        };
+        let directory = self
+            .directory
             .read()
             .unwrap_or_else(|poisoned| poisoned.into_inner())
             .clone();
-        match table.service_of(request, &self.config) {
+        match directory.lookup(&facts) {
             Some(service) => accept(service),
             None => AaaAnswer::Unknown,
         }
@@ -69,47 +77,6 @@ impl Local {
 impl Backend for Local {
     fn authorize(&self, request: AaaRequest, answer: Answer) {
         answer.give(self.look_up(&request));
-    }
-}
-
-impl Table {
-    fn new(subscribers: Subscribers) -> Table {
-        let mut table = Table {
-            rules: subscribers.rules,
-            ..Table::default()
-        };
-        for Subscriber { key, service } in subscribers.subscribers {
-            match key {
-                SubscriberKey::OntSerial(serial) => table.by_ont_serial.insert(serial.into(), service),
-                SubscriberKey::CircuitId(circuit) => table.by_circuit_id.insert(circuit.into(), service),
-            };
-        }
-        table
-    }
-
-    fn service_of(&self, request: &AaaRequest, config: &Config) -> Option<&sluice_config::Service> {
-        let access = &request.access;
-        let by_ont = access.ont_serial.as_ref().and_then(|s| self.by_ont_serial.get(s));
-        let listed = || {
-            access
-                .circuit_id
-                .as_ref()
-                .and_then(|c| self.by_circuit_id.get(c))
-        };
-        by_ont.or_else(listed).or_else(|| {
-            let line = request.line?;
-            let port = config.ports.get(usize::from(line.port))?;
-            let tag = |id| VlanId::new(id).ok();
-            let rule = self.rules.iter().find(|rule| {
-                rule.matches(
-                    port.name.as_str(),
-                    tag(line.s_vlan),
-                    tag(line.c_vlan),
-                    access.circuit_id.as_deref(),
-                )
-            });
-            rule.map(|rule| &rule.service)
-        })
     }
 }
 

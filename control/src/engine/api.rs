@@ -5,7 +5,9 @@ use std::net::Ipv4Addr;
 use serde::{Deserialize, Serialize};
 use shm_bridge::SessionIndex;
 
-use crate::session::{Access, Identity, Line, Mac, Qos, Service, Session, SessionId, Standing, State, Totals};
+use crate::session::{
+    Access, Identity, Line, Mac, Qos, Service, Session, SessionId, Standing, State, Totals,
+};
 
 /// The two clocks. Running leases follow the first; the second is stored for reboots and shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
