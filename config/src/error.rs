@@ -3,9 +3,9 @@
 //! A file is read to its end: a [`ConfigError`] holds every [`Problem`] found, in the order of the lines. `Display` gives one
 //! line a problem for logs; with miette's `Report` the same value shows the offending text underlined.
 
+use crate::key_path::KeyPath;
 use crate::mac::MacError;
 use crate::names::NameError;
-use crate::reader::KeyPath;
 use crate::vlan::VlanError;
 use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 use std::fmt;

@@ -39,6 +39,7 @@ pub mod dhcp;
 pub mod error;
 pub mod garden;
 pub mod identity;
+mod key_path;
 pub mod limits;
 pub mod mac;
 pub mod names;
@@ -49,6 +50,7 @@ pub mod pool;
 pub mod port;
 mod problem;
 pub mod punt;
+pub mod qos;
 mod reader;
 mod relations;
 pub mod rest;
@@ -63,6 +65,7 @@ pub use dhcp::{AaaTimeoutPolicy, DhcpConfig};
 pub use error::{ConfigError, Finding, Problem, ProblemKind, Problems};
 pub use garden::{Garden, GardenProtocol, Permit};
 pub use identity::{IdentityConfig, IdentityField, IdentityPart, IdentityTemplate};
+pub use key_path::KeyPath;
 pub use limits::Limits;
 pub use mac::MacAddr;
 pub use names::{
@@ -73,11 +76,11 @@ pub use olt::OltConfig;
 pub use pool::{AddressRange, Pool};
 pub use port::{AccessPort, CorePort, LineModel, LineRange, Option82Policy, Port, PortRole, Route, Tagging};
 pub use punt::{PuntLimits, PuntRate};
-pub use reader::KeyPath;
+pub use qos::{Qos, QosError};
 pub use rest::RestConfig;
 pub use sessions::{SessionsConfig, SubscriberToSubscriber};
 pub use subscribers::{
-    Directory, LineFacts, Qos, QosError, Rule, RuleState, Service, Subscriber, SubscriberKey, Subscribers,
+    Directory, LineFacts, Rule, RuleState, Service, Subscriber, SubscriberKey, Subscribers,
 };
 pub use vlan::{IdRanges, Tpid, VlanId};
 pub use worker::{Idle, Spread, WorkerConfig};

@@ -2,10 +2,10 @@
 //! does not say it already, what would be right ([`ProblemKind::advice`]).
 
 use crate::identity::TemplateError;
+use crate::key_path::KeyPath;
 use crate::mac::MacError;
 use crate::names::{GardenName, NameError, PoolName, PortName};
 use crate::node::SOCKET_PATH_MAX;
-use crate::reader::KeyPath;
 use crate::vlan::{VlanError, VlanId};
 use ipnet::Ipv4Net;
 use std::net::{Ipv4Addr, SocketAddr};

@@ -5,10 +5,10 @@
 //! nobody asked for. So the list of known keys cannot differ from the code that reads them.
 
 use crate::error::{ConfigError, Finding, PROBLEMS_MAX, Problems, SourceText};
+use crate::key_path::{KeyPath, Step};
 use crate::problem::ProblemKind;
 use crate::value::{Choice, Value};
 use std::cell::RefCell;
-use std::fmt;
 use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,50 +17,6 @@ use toml::de::{DeTable, DeValue};
 
 /// Larger files are refused: a configuration is read by people, and the parser holds several copies of it.
 pub const FILE_BYTES_MAX: usize = 256 << 20;
-
-/// Where a value stands: `ports[1].routes[0].via`.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyPath(Vec<Step>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Key(String),
-    Index(usize),
-}
-
-impl KeyPath {
-    /// The path of a table or key at the top of the file.
-    pub fn top(key: &str) -> KeyPath {
-        KeyPath::default().key(key)
-    }
-
-    pub fn key(&self, key: &str) -> KeyPath {
-        self.step(Step::Key(key.to_owned()))
-    }
-
-    pub fn index(&self, index: usize) -> KeyPath {
-        self.step(Step::Index(index))
-    }
-
-    fn step(&self, step: Step) -> KeyPath {
-        let mut steps = self.0.clone();
-        steps.push(step);
-        KeyPath(steps)
-    }
-}
-
-impl fmt::Display for KeyPath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, step) in self.0.iter().enumerate() {
-            match step {
-                Step::Key(key) if at == 0 => write!(f, "{key}")?,
-                Step::Key(key) => write!(f, ".{key}")?,
-                Step::Index(index) => write!(f, "[{index}]")?,
-            }
-        }
-        Ok(())
-    }
-}
 
 /// The directory of the file at `path`; empty, which is the current one, for a bare name.
 pub(crate) fn directory_of(path: &Path) -> &Path {
@@ -158,7 +114,7 @@ fn locate(document: &Spanned<DeTable<'_>>, path: &KeyPath) -> Range<usize> {
     let mut best = 0..0;
     let mut table = Some(document.get_ref());
     let mut array = None;
-    for step in &path.0 {
+    for step in path.steps() {
         let value = match step {
             Step::Key(key) => table.and_then(|table| table.get(key.as_str())),
             Step::Index(index) => array.and_then(|array: &toml::de::DeArray<'_>| array.get(*index)),
@@ -384,7 +340,7 @@ impl<'a> Section<'a> {
     /// Whether nothing was recorded under any of these top tables: checks between values run only on whole ones.
     pub(crate) fn clean(&self, tables: &[&str]) -> bool {
         let recorded = self.reader.recorded.borrow();
-        let under = |finding: &Finding| match finding.at.0.first() {
+        let under = |finding: &Finding| match finding.at.steps().first() {
             Some(Step::Key(key)) => tables.contains(&key.as_str()),
             _ => true,
         };

@@ -10,8 +10,8 @@ mod ports;
 
 use crate::Config;
 use crate::error::Finding;
+use crate::key_path::KeyPath;
 use crate::problem::ProblemKind;
-use crate::reader::KeyPath;
 use ipnet::Ipv4Net;
 use std::net::Ipv4Addr;
 

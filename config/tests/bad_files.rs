@@ -779,6 +779,12 @@ const POOL_CASES: &[Case] = &[
         "no host can have",
     ),
     (
+        "a network reserved for ever",
+        "[pools.wgar]\nnetwork = \"240.0.0.0/16\" # <-\n[dhcp]\nserver_id = \"192.0.2.2\"",
+        "pools.wgar.network",
+        "no host can have",
+    ),
+    (
         "pools that overlap",
         "[pools.a]\nnetwork = \"10.0.0.0/12\"\n[pools.b]\nnetwork = \"10.8.0.0/16\" # <-\n[sessions]\nunknown_pool = \"a\"",
         "pools.b.network",

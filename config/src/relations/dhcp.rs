@@ -2,10 +2,10 @@
 
 use super::{Findings, is_host, port_path};
 use crate::Config;
+use crate::key_path::KeyPath;
 use crate::names::PoolName;
 use crate::nearest::nearest;
 use crate::problem::ProblemKind;
-use crate::reader::KeyPath;
 use std::net::Ipv4Addr;
 
 pub(super) fn pools_exist(config: &Config, findings: &mut Findings) {

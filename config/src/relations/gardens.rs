@@ -3,10 +3,10 @@
 use super::Findings;
 use crate::Config;
 use crate::garden::{DNS_PORT, GARDENS_MAX, Garden, GardenProtocol, Permit};
+use crate::key_path::KeyPath;
 use crate::names::GardenName;
 use crate::nearest::nearest;
 use crate::problem::ProblemKind;
-use crate::reader::KeyPath;
 
 fn garden_path(garden: &Garden) -> KeyPath {
     KeyPath::top("gardens").key(garden.name.as_str())

@@ -2,9 +2,9 @@
 
 use super::{Findings, is_host, is_host_in, overlap, pool_path, port_path};
 use crate::Config;
+use crate::key_path::KeyPath;
 use crate::pool::{POOLS_MAX, Pool};
 use crate::problem::ProblemKind;
-use crate::reader::KeyPath;
 
 pub(super) fn networks_are_usable(config: &Config, findings: &mut Findings) {
     findings.bound(KeyPath::top("pools"), config.pools.len(), POOLS_MAX);

@@ -2,9 +2,9 @@
 
 use super::{Findings, is_host_in, overlap, port_path};
 use crate::Config;
+use crate::key_path::KeyPath;
 use crate::port::{CorePort, LINES_MAX, LineRange, PORTS_MAX, ROUTES_MAX};
 use crate::problem::{LineTags, ProblemKind};
-use crate::reader::KeyPath;
 use crate::vlan::{IdRanges, VlanId};
 use ipnet::Ipv4Net;
 use std::collections::HashMap;
