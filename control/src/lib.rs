@@ -16,4 +16,6 @@ pub mod aaa;
 pub mod engine;
 pub mod events;
 pub mod handle;
+pub mod histogram;
 pub mod session;
+pub mod store;
