@@ -43,7 +43,9 @@ pub use handoff::{HandoffError, HandoffReceiver, HandoffSender, handoff};
 pub use lcores::{LaunchError, Lcore, LcoreHandle, LcoreId, LcorePanicked};
 pub use mbuf::{BURST_MAX, Mbuf, MbufBurst, StrippedTags, Window};
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
-pub use port::{Capabilities, Link, Port, PortConfig, PortError, PortStats, Promiscuous, ReceiveSpread};
+pub use port::{
+    Capabilities, FrameShortage, Link, Port, PortConfig, PortError, PortStats, Promiscuous, ReceiveSpread,
+};
 pub use queue::{RxQueue, TxQueue};
 pub use stop::StopFlag;
 pub use telemetry::{TelemetryError, TelemetryReply};

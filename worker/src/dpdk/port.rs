@@ -1,5 +1,7 @@
 //! A port: an Ethernet device of DPDK, configured, started, and closed with its last queue.
 
+mod tap_mtu;
+
 use std::ffi::{CStr, CString, c_char, c_int};
 use std::fmt;
 use std::sync::Arc;
@@ -11,13 +13,14 @@ use super::errno::Errno;
 use super::mempool::Mempool;
 use super::queue::{RxQueue, TxQueue};
 
-/// S-tag and C-tag: what a frame may be longer than its IP packet and Ethernet header.
-pub const TAGS_BYTES: u16 = 8;
+/// Destination, source and type of a frame; and one VLAN tag.
+const ETHERNET_BYTES: u16 = 14;
+const TAG_BYTES: u16 = 4;
 
 /// Descriptors a queue, where the driver allows: 1024 is 0.7 ms of 64-byte frames at 1 Gbit/s, 70 µs at 10.
 const DESCRIPTORS: u16 = 1024;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct PortConfig<'a> {
     /// The port's name in our configuration, for errors.
     pub name: &'a str,
@@ -25,8 +28,10 @@ pub struct PortConfig<'a> {
     pub device: &'a str,
     pub rx_queues: u16,
     pub tx_queues: u16,
-    /// The IP MTU. The device is set to take two tags more.
+    /// The IP MTU.
     pub mtu: u16,
+    /// The most VLAN tags that a frame carries here; the device is asked to take frames longer by so much.
+    pub tags: u16,
     pub promiscuous: Promiscuous,
     pub spread: ReceiveSpread,
 }
@@ -57,7 +62,8 @@ pub struct Capabilities {
     pub driver: String,
     pub rx_queues_max: u16,
     pub tx_queues_max: u16,
-    pub mtu_max: u16,
+    /// The longest frame it says it takes. net_af_packet and net_memif say 1518 and take more.
+    pub frame_bytes_max: u32,
     pub spreads_by_source: bool,
     pub spreads_by_destination: bool,
     /// `None` where the device is on no socket, as virtual ones.
@@ -108,10 +114,11 @@ pub enum PortError {
         wanted: u16,
         max: u16,
     },
-    #[error("port {port} ({device}): MTU {mtu} and two tags are {}, the device takes at most {max}", mtu.saturating_add(TAGS_BYTES))]
+    #[error("port {port} ({device}): MTU {mtu} wanted, the {driver} driver takes at most {max}")]
     Mtu {
         port: String,
         device: String,
+        driver: String,
         mtu: u16,
         max: u16,
     },
@@ -136,6 +143,15 @@ pub enum PortError {
 pub struct Port {
     open: Arc<OpenPort>,
     socket: Option<u32>,
+    frame_shortage: Option<FrameShortage>,
+}
+
+/// A device that says it takes shorter frames than the port needs: full-size tagged ones may be lost. Worth a warning,
+/// no refusal, since some drivers understate it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FrameShortage {
+    pub declared_bytes: u32,
+    pub needed_bytes: u32,
 }
 
 impl Port {
@@ -162,8 +178,10 @@ impl Port {
         let info = names.info(id)?;
         let capabilities = capabilities_of(id, &info);
         names.check(config, &capabilities)?;
+        let mtu = DeviceMtu::of(&info, &capabilities.driver, config)
+            .ok_or_else(|| names.too_short(config, &capabilities, &info))?;
 
-        names.configure(id, &info, config)?;
+        names.configure(id, config, mtu)?;
         // From here on the device is ours to close, whatever fails.
         let open = Arc::new(OpenPort {
             id,
@@ -171,7 +189,11 @@ impl Port {
             _pool: pool.clone(),
             _eal: Arc::clone(&eal.shared),
         });
-        names.set_mtu(id, config.mtu)?;
+        match mtu {
+            DeviceMtu::WithTags(mtu) => names.set_mtu(id, mtu)?,
+            DeviceMtu::PastDriver { wanted, .. } => names.set_tap_mtu(info.if_index, wanted)?,
+            DeviceMtu::Reduced(_) => {}
+        }
         names.set_up_queues(id, &info, config, pool, capabilities.socket)?;
         // SAFETY: configured, queues set up.
         names.call("start", unsafe { sys::rte_eth_dev_start(id) })?;
@@ -185,10 +207,12 @@ impl Port {
         let tx = (0..config.tx_queues)
             .map(|queue| TxQueue::new(Arc::clone(&open), queue))
             .collect();
+        let frame_shortage = FrameShortage::of(config, &capabilities);
         Ok((
             Port {
                 open,
                 socket: capabilities.socket,
+                frame_shortage,
             },
             rx,
             tx,
@@ -206,6 +230,10 @@ impl Port {
 
     pub fn socket(&self) -> Option<u32> {
         self.socket
+    }
+
+    pub fn frame_shortage(&self) -> Option<FrameShortage> {
+        self.frame_shortage
     }
 
     /// The link as the driver last saw it; never waits. A device that cannot tell is down.
@@ -329,15 +357,6 @@ impl Names<'_> {
         if config.tx_queues > able.tx_queues_max {
             return Err(too_many("transmit", config.tx_queues, able.tx_queues_max));
         }
-        if able.mtu_max != 0 && config.mtu.saturating_add(TAGS_BYTES) > able.mtu_max {
-            let max = able.mtu_max;
-            return Err(PortError::Mtu {
-                port: self.port.to_owned(),
-                device: self.device.to_owned(),
-                mtu: config.mtu,
-                max,
-            });
-        }
         let spreads = match config.spread {
             ReceiveSpread::None => config.rx_queues <= 1,
             ReceiveSpread::SourceAddress => able.spreads_by_source,
@@ -355,14 +374,9 @@ impl Names<'_> {
     }
 
     /// No offload is asked for: tags stay in the frame, checksums are ours, frames stay in one buffer.
-    fn configure(
-        &self,
-        id: u16,
-        info: &sys::rte_eth_dev_info,
-        config: &PortConfig<'_>,
-    ) -> Result<(), PortError> {
+    fn configure(&self, id: u16, config: &PortConfig<'_>, mtu: DeviceMtu) -> Result<(), PortError> {
         let mut conf = sys::rte_eth_conf::default();
-        conf.rxmode.mtu = u32::from(config.mtu.saturating_add(TAGS_BYTES).min(mtu_max(info)));
+        conf.rxmode.mtu = u32::from(mtu.value());
         let addresses = match config.spread {
             ReceiveSpread::None => None,
             ReceiveSpread::SourceAddress => Some(sys::ETH_RSS_L3_SRC_ONLY),
@@ -380,8 +394,17 @@ impl Names<'_> {
     /// Drivers that keep no MTU (rings, files) take any frame that fits an mbuf.
     fn set_mtu(&self, id: u16, mtu: u16) -> Result<(), PortError> {
         // SAFETY: a configured port, not started.
-        let code = unsafe { sys::rte_eth_dev_set_mtu(id, mtu.saturating_add(TAGS_BYTES)) };
+        let code = unsafe { sys::rte_eth_dev_set_mtu(id, mtu) };
         self.call_if_supported("set MTU", code)
+    }
+
+    fn set_tap_mtu(&self, if_index: u32, mtu: u16) -> Result<(), PortError> {
+        tap_mtu::set(if_index, mtu).map_err(|error| PortError::Call {
+            port: self.port.to_owned(),
+            device: self.device.to_owned(),
+            step: format!("set the TAP's MTU to {mtu}"),
+            errno: Errno::from_return(error.raw_os_error().unwrap_or_default()),
+        })
     }
 
     fn set_up_queues(
@@ -428,6 +451,21 @@ impl Names<'_> {
         // SAFETY: a started port.
         let code = unsafe { sys::rte_eth_promiscuous_enable(id) };
         self.call_if_supported("promiscuous mode", code)
+    }
+
+    fn too_short(
+        &self,
+        config: &PortConfig<'_>,
+        able: &Capabilities,
+        info: &sys::rte_eth_dev_info,
+    ) -> PortError {
+        PortError::Mtu {
+            port: self.port.to_owned(),
+            device: self.device.to_owned(),
+            driver: able.driver.clone(),
+            mtu: config.mtu,
+            max: mtu_max(info),
+        }
     }
 
     fn call(&self, step: &str, code: c_int) -> Result<(), PortError> {
@@ -478,16 +516,68 @@ fn capabilities_of(id: u16, info: &sys::rte_eth_dev_info) -> Capabilities {
         driver,
         rx_queues_max: info.max_rx_queues,
         tx_queues_max: info.max_tx_queues,
-        mtu_max: mtu_max(info),
+        frame_bytes_max: info.max_rx_pktlen,
         spreads_by_source: hashes(sys::ETH_RSS_L3_SRC_ONLY),
         spreads_by_destination: hashes(sys::ETH_RSS_L3_DST_ONLY),
         socket: u32::try_from(socket).ok(),
     }
 }
 
-/// Some drivers leave 0 for "no limit known".
+/// What to ask the device for.
+#[derive(Debug, Clone, Copy)]
+enum DeviceMtu {
+    /// The IP MTU and the tags.
+    WithTags(u16),
+    /// As much as the driver admits, which is less; the device's own setting is left alone.
+    Reduced(u16),
+    /// As [`DeviceMtu::Reduced`] for DPDK, and `wanted` for the kernel, whose TAP it is.
+    PastDriver { admitted: u16, wanted: u16 },
+}
+
+impl DeviceMtu {
+    /// `None` where the driver does not even admit the MTU without tags.
+    fn of(info: &sys::rte_eth_dev_info, driver: &str, config: &PortConfig<'_>) -> Option<DeviceMtu> {
+        let wanted = config.mtu.saturating_add(config.tags * TAG_BYTES);
+        match mtu_max(info) {
+            max if max >= wanted => Some(DeviceMtu::WithTags(wanted)),
+            admitted if admitted >= config.mtu => Some(match driver {
+                "net_tap" => DeviceMtu::PastDriver { admitted, wanted },
+                _ => DeviceMtu::Reduced(admitted),
+            }),
+            _ => None,
+        }
+    }
+
+    fn value(self) -> u16 {
+        match self {
+            DeviceMtu::WithTags(mtu) | DeviceMtu::Reduced(mtu) => mtu,
+            DeviceMtu::PastDriver { admitted, .. } => admitted,
+        }
+    }
+}
+
+impl FrameShortage {
+    fn of(config: &PortConfig<'_>, able: &Capabilities) -> Option<FrameShortage> {
+        let needed_bytes =
+            u32::from(ETHERNET_BYTES) + u32::from(config.mtu) + u32::from(config.tags * TAG_BYTES);
+        let declared_bytes = able.frame_bytes_max;
+        (declared_bytes < needed_bytes).then_some(FrameShortage {
+            declared_bytes,
+            needed_bytes,
+        })
+    }
+}
+
+/// The largest MTU that ethdev lets pass, computed as it does (eth_dev_validate_mtu in rte_ethdev.c): the longest frame
+/// less what the driver adds to the MTU, which is Ethernet and CRC where the driver does not say.
 fn mtu_max(info: &sys::rte_eth_dev_info) -> u16 {
-    if info.max_mtu == 0 { u16::MAX } else { info.max_mtu }
+    const ETHERNET_AND_CRC: u32 = 18;
+    let says_overhead = info.max_mtu != u16::MAX && info.max_rx_pktlen > u32::from(info.max_mtu);
+    if says_overhead {
+        return info.max_mtu;
+    }
+    let by_frame = info.max_rx_pktlen.saturating_sub(ETHERNET_AND_CRC);
+    u16::try_from(by_frame).unwrap_or(u16::MAX).min(info.max_mtu)
 }
 
 /// The names of all devices that EAL has found.
@@ -526,3 +616,6 @@ impl fmt::Display for Present<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

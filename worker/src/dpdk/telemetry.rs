@@ -16,6 +16,8 @@ use super::errno::Errno;
 pub enum TelemetryError {
     #[error("telemetry command {command:?} or its help contains a NUL byte")]
     Text { command: String },
+    #[error("telemetry command {command} exists")]
+    Exists { command: String },
     #[error("telemetry command {command}: {errno}")]
     Register { command: String, errno: Errno },
 }
@@ -67,10 +69,13 @@ impl Eal {
         };
         let c_command = CString::new(command).map_err(|_| text())?;
         let c_help = CString::new(help).map_err(|_| text())?;
-        COMMANDS
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(command.to_owned(), Arc::new(answer));
+        // Held over the registration, so that a request between the two waits for the answer to be there.
+        let mut commands = COMMANDS.lock().unwrap_or_else(PoisonError::into_inner);
+        if commands.contains_key(command) {
+            return Err(TelemetryError::Exists {
+                command: command.to_owned(),
+            });
+        }
         // SAFETY: both texts are copied; the callback is a function and lives for ever.
         let code =
             unsafe { sys::rte_telemetry_register_cmd(c_command.as_ptr(), Some(call), c_help.as_ptr()) };
@@ -80,6 +85,7 @@ impl Eal {
                 errno: Errno::from_return(code),
             });
         }
+        commands.insert(command.to_owned(), Arc::new(answer));
         Ok(())
     }
 }

@@ -95,7 +95,7 @@ fn several_queues_come_in_order() {
 #[test]
 fn a_refusal_names_port_device_and_reason() {
     in_own_process("devices::a_refusal_names_port_device_and_reason", || {
-        let eal = start(&["net_null0", "net_pcap0,iface=lo"]);
+        let eal = start(&["net_null0", "net_pcap0,iface=lo", "net_memif0"]);
         let pool = pool(&eal, "null");
         let refusal = |config: PortConfig<'_>| {
             Port::open(&eal, &config, &pool)
@@ -105,7 +105,7 @@ fn a_refusal_names_port_device_and_reason() {
 
         assert_eq!(
             refusal(config("net_tap7")),
-            "port access0: no device \"net_tap7\" (EAL has net_null0, net_pcap0); give EAL its --vdev or -a"
+            "port access0: no device \"net_tap7\" (EAL has net_null0, net_pcap0, net_memif0); give EAL its --vdev or -a"
         );
         assert_eq!(
             refusal(PortConfig {

@@ -115,6 +115,7 @@ pub fn config(device: &str) -> PortConfig<'_> {
         rx_queues: 1,
         tx_queues: 1,
         mtu: 1500,
+        tags: 2,
         promiscuous: Promiscuous::On,
         spread: ReceiveSpread::None,
     }
