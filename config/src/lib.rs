@@ -54,6 +54,7 @@ pub mod qos;
 mod reader;
 mod relations;
 pub mod rest;
+mod segment;
 pub mod sessions;
 pub mod subscribers;
 mod value;
