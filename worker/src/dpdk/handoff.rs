@@ -10,7 +10,8 @@ use dpdk_sys as sys;
 
 use super::eal::{Eal, EalShared};
 use super::errno::Errno;
-use super::mbuf::{Mbuf, MbufBurst};
+use super::mbuf::Mbuf;
+use super::mbuf_burst::MbufBurst;
 
 /// Makes a ring of `slots` (a power of two; one slot stays empty). `name` is unique in the process, at most 28 bytes.
 pub fn handoff(

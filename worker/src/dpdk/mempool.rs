@@ -10,7 +10,8 @@ use dpdk_sys as sys;
 use super::eal::{Eal, EalShared};
 use super::errno::Errno;
 use super::lcores::Lcore;
-use super::mbuf::{Mbuf, MbufBurst};
+use super::mbuf::Mbuf;
+use super::mbuf_burst::MbufBurst;
 
 /// mbufs that an lcore keeps to itself, so that a burst rarely touches the shared ring: 8 bursts of 32. A pool loses
 /// up to 1.5 times as many to each lcore, so a small pool gets a smaller cache.

@@ -30,6 +30,7 @@ mod errno;
 mod handoff;
 mod lcores;
 mod mbuf;
+mod mbuf_burst;
 mod mempool;
 mod port;
 mod queue;
@@ -41,7 +42,8 @@ pub use eal::{Eal, EalError};
 pub use errno::Errno;
 pub use handoff::{HandoffError, HandoffReceiver, HandoffSender, handoff};
 pub use lcores::{LaunchError, Lcore, LcoreHandle, LcoreId, LcorePanicked};
-pub use mbuf::{BURST_MAX, Mbuf, MbufBurst, StrippedTags, Window};
+pub use mbuf::{Mbuf, StrippedTags, Window};
+pub use mbuf_burst::{BURST_MAX, MbufBurst};
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
 pub use port::{
     Capabilities, FrameShortage, Link, Port, PortConfig, PortError, PortStats, Promiscuous, ReceiveSpread,

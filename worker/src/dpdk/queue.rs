@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dpdk_sys as sys;
 
-use super::mbuf::MbufBurst;
+use super::mbuf_burst::MbufBurst;
 use super::port::OpenPort;
 
 /// One receive queue. There is no second value for the same queue, so `&mut` is what makes one thread poll it.

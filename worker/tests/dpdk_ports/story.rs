@@ -14,7 +14,7 @@ pub const POOL_MBUFS: u32 = 4095;
 
 /// Runs `body` in a child process that executes this test alone. `name` is the test's full path.
 pub fn in_own_process(name: &str, body: impl FnOnce()) {
-    run(name, body, |exe| Command::new(exe));
+    run(name, body, Command::new);
 }
 
 /// The same in a network namespace of its own. Needs root; without it the story says so and is not run.

@@ -1,6 +1,7 @@
 //! The MTU that a device is asked for, by what its driver says. The figures are the drivers' own.
 
 use super::*;
+use crate::dpdk::{Promiscuous, ReceiveSpread};
 
 fn device(max_mtu: u16, max_rx_pktlen: u32) -> sys::rte_eth_dev_info {
     sys::rte_eth_dev_info {
