@@ -93,7 +93,7 @@ struct Queue {
 }
 
 /// How the delivery of events stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Delivery {
     pub waiting: usize,
     pub delivered: u64,

@@ -94,7 +94,7 @@ impl Olt {
             .map_err(OltError::system("API thread"))?;
         let shared = Arc::new(Shared {
             plane,
-            outbox: Outbox::default(),
+            outbox: config.control.is_some().then(Outbox::default),
             bng_port: config.bng_port,
             bounce: Duration::from_millis(config.bounce_milliseconds),
             dark_taps: Mutex::new(Vec::new()),
@@ -113,8 +113,8 @@ impl Olt {
                     .map_err(OltError::system(format!("API socket {}", socket.display())))?;
                 runtime.spawn(api::serve(listener, shared.clone()));
             }
-            if let Some(control) = config.control {
-                runtime.spawn(events::deliver(shared.outbox.clone(), control));
+            if let (Some(control), Some(outbox)) = (config.control, shared.outbox.clone()) {
+                runtime.spawn(events::deliver(outbox, control));
             }
         }
         for ont in config.onts {
@@ -233,7 +233,8 @@ impl Drop for Running {
 #[derive(Debug)]
 pub(crate) struct Shared {
     plane: Arc<Plane>,
-    outbox: Outbox,
+    /// Absent where nobody is told.
+    outbox: Option<Outbox>,
     bng_port: String,
     bounce: Duration,
     /// TAPs of disconnected ONTs, waiting for an ONT at the same place.
@@ -308,9 +309,11 @@ impl Shared {
             carrier: Carrier::Down,
         });
         drop(tables);
-        self.outbox.push(OltEvent::ONTDisconnected {
-            ont_serial: serial.to_owned(),
-        });
+        if let Some(outbox) = &self.outbox {
+            outbox.push(OltEvent::ONTDisconnected {
+                ont_serial: serial.to_owned(),
+            });
+        }
         info!(serial, "ONT disconnected");
         Ok(())
     }
@@ -382,7 +385,7 @@ impl Shared {
         OltStats {
             trunk_up,
             onts: tables.node.onts().count(),
-            events: self.outbox.delivery(),
+            events: self.outbox.as_ref().map(Outbox::delivery).unwrap_or_default(),
             counters: tables.node.counters().clone(),
         }
     }
@@ -399,9 +402,8 @@ impl Shared {
     }
 
     fn tell(&self, tables: &Tables, index: OntIndex, event: impl FnOnce(OntFacts) -> OltEvent) {
-        if let Some(ont) = tables.node.ont(index) {
-            self.outbox
-                .push(event(OntFacts::of(ont, tables.node.name(), &self.bng_port)));
+        if let (Some(outbox), Some(ont)) = (&self.outbox, tables.node.ont(index)) {
+            outbox.push(event(OntFacts::of(ont, tables.node.name(), &self.bng_port)));
         }
     }
 }

@@ -63,6 +63,31 @@ pub async fn request(
     }
 }
 
+/// The same for code that is not async; also right when called on a thread of a runtime.
+pub fn request_blocking(
+    socket: &Path,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<Answer, Unanswered> {
+    let failed = |reason: String| Unanswered {
+        method: method.clone(),
+        path: path.to_owned(),
+        socket: socket.display().to_string(),
+        reason,
+    };
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+            runtime.block_on(request(socket, method.clone(), path, body))
+        });
+        asked
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
 async fn exchange(socket: &Path, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, String> {
     let stream = UnixStream::connect(socket)
         .await

@@ -17,12 +17,19 @@
 //! Everything made here goes away with its value; if this process is killed, a small watcher ([`Lab`])
 //! removes what is left.
 
+pub mod core_side;
 pub mod cpe;
+pub mod dns;
+pub mod flow;
 pub mod namespace;
+pub mod probes;
 pub mod process;
 #[allow(unsafe_code)]
 mod spawn;
+pub mod world;
 
+pub use core_side::{CoreConfig, CoreSide};
 pub use cpe::{Client, Cpe, Lease, WatchLink};
 pub use namespace::{Lab, Namespace};
 pub use process::Process;
+pub use world::{World, WorldSpec};

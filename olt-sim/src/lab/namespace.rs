@@ -238,7 +238,11 @@ pub fn wait_until<T>(patience: Duration, mut question: impl FnMut() -> Option<T>
     }
 }
 
-/// Namespaces and TAP devices need root. Tests without it say so and pass.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Namespaces and TAP devices need root. A test that has to do without says so, and passes.
+pub fn can_run(story: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED {story}: network namespaces and TAP devices need root");
+    }
+    root
 }

@@ -49,7 +49,7 @@ pub struct PacketSocket {
 }
 
 impl PacketSocket {
-    /// Opens a non-blocking socket on `interface` in `namespace`, promiscuous.
+    /// Opens a non-blocking socket on `interface` in `namespace`, promiscuous. The interface must be up.
     pub fn open(namespace: &Netns, interface: &str, qdisc: Qdisc) -> io::Result<Self> {
         namespace
             .run(|| Self::open_here(interface, qdisc))
@@ -89,6 +89,8 @@ impl PacketSocket {
         };
         socket.set_struct(libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &membership)?;
         socket.bind(index)?;
+        // Bound to an interface that is down, a socket has this error waiting and receives nothing.
+        rustix::net::sockopt::socket_error(&socket.descriptor)??;
         Ok(socket)
     }
 

@@ -16,15 +16,6 @@ use olt_sim::wire::Frame;
 pub const BNG: [u8; 6] = [2, 0, 0x5e, 0, 1, 1];
 pub const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 255, 0, 1);
 
-/// Tests that need namespaces say so when they cannot have them.
-pub fn can_run(story: &str) -> bool {
-    let root = olt_sim::lab::namespace::is_root();
-    if !root {
-        eprintln!("SKIPPED {story}: network namespaces and TAP devices need root");
-    }
-    root
-}
-
 /// The trunk's far end.
 pub struct Trunk {
     pub tap: Tap,

@@ -1,14 +1,13 @@
-//! The access node in namespaces: stock DHCP clients on its ONTs, a stand-in for the BNG on its trunk.
-
-mod common;
+//! One story a test.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use common::{GATEWAY, Responder, Trunk, can_run, client_message, kind, push, untag};
+use crate::bng::{GATEWAY, Responder, Trunk, client_message, kind, push, untag};
 use dhcproto::v4::{DhcpOption, Message, MessageType, OptionCode};
 use olt_sim::lab::cpe::EventKind;
+use olt_sim::lab::namespace::can_run;
 use olt_sim::lab::{Client, Cpe, Lab, Namespace, WatchLink};
 use olt_sim::wire::{Frame, VlanId};
 use olt_sim::{
@@ -121,7 +120,7 @@ fn the_trunk_carries_the_exact_bytes() {
     let mut up = trunk
         .read_until(PATIENCE, |frame| frame.bytes().ends_with(b"up"))
         .unwrap();
-    assert_eq!(up.bytes()[..6], common::BNG);
+    assert_eq!(up.bytes()[..6], crate::bng::BNG);
     assert_eq!(untag(&mut up), [(0x88a8, 100), (0x8100, 7)]);
     let sliced = etherparse::SlicedPacket::from_ethernet(up.bytes()).unwrap();
     let Some(etherparse::NetSlice::Ipv4(ip)) = &sliced.net else {
