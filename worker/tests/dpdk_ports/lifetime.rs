@@ -1,6 +1,10 @@
 //! Starting once, ending in any order.
 
-use sluice_worker::dpdk::{Eal, EalError};
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+
+use rustix::process::{Signal, getpid, kill_process};
+use sluice_worker::dpdk::{Eal, EalError, StopFlag};
 
 use crate::story::{frames, in_own_process, open, pool, start, start_with};
 
@@ -85,4 +89,25 @@ fn a_clean_end_closes_the_sockets() {
         // DPDK leaves the directory and its configuration file, and unlinks the telemetry socket at exit.
         std::fs::remove_dir_all(&directory).expect("remove what EAL leaves");
     });
+}
+
+#[test]
+fn the_first_signal_asks_and_the_second_ends() {
+    const CHILD: &str = "SLUICE_STOP_CHILD";
+    if std::env::var_os(CHILD).is_some() {
+        let stop = StopFlag::on_signals().expect("handlers");
+        assert!(!stop.is_set());
+        kill_process(getpid(), Signal::TERM).expect("a signal");
+        assert!(stop.is_set());
+        kill_process(getpid(), Signal::INT).expect("a signal");
+        unreachable!("the second signal has ended the process");
+    }
+
+    let status = Command::new(std::env::current_exe().expect("this test"))
+        .args(["lifetime::the_first_signal_asks_and_the_second_ends", "--exact"])
+        .env(CHILD, "1")
+        .status()
+        .expect("the child");
+
+    assert_eq!((status.code(), status.signal()), (Some(128 + 2), None));
 }
