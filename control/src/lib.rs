@@ -17,5 +17,7 @@ pub mod engine;
 pub mod events;
 pub mod handle;
 pub mod histogram;
+pub mod metrics;
+pub mod rest;
 pub mod session;
 pub mod store;
