@@ -12,12 +12,14 @@
 
 mod histogram;
 pub mod list;
+mod out;
 mod scrape;
+mod store;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
@@ -25,6 +27,8 @@ use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+
+use crate::store::StoreMetrics;
 
 pub use scrape::Scrape;
 
@@ -36,39 +40,26 @@ type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 pub struct Metrics {
     registry: Registry,
     requests: Histograms,
-    commits: Histogram,
     activations: Histogram,
     /// Scrapes one after the other, so that what the engine gives once is counted once.
     scraping: Mutex<()>,
 }
 
-impl Default for Metrics {
-    fn default() -> Metrics {
-        Metrics::new()
-    }
-}
-
 impl Metrics {
-    pub fn new() -> Metrics {
+    /// Metrics of a control process whose store counts in `store`.
+    pub fn new(store: Arc<StoreMetrics>) -> Metrics {
         let mut registry = Registry::default();
         let requests = Histograms::new_with_constructor(request_buckets);
-        let commits = commit_buckets();
         let activations = activation_buckets();
         list::REST_REQUEST_SECONDS.register(&mut registry, requests.clone());
-        list::STORE_COMMIT_SECONDS.register(&mut registry, commits.clone());
+        registry.register_collector(Box::new(store::Collected(store)));
         list::ACTIVATION_SECONDS.register(&mut registry, activations.clone());
         Metrics {
             registry,
             requests,
-            commits,
             activations,
             scraping: Mutex::new(()),
         }
-    }
-
-    /// A batch became durable after `took`.
-    pub fn store_commit(&self, took: Duration) {
-        self.commits.observe(took.as_secs_f64());
     }
 
     /// A request was answered.
@@ -125,11 +116,6 @@ fn route_label(route: &str) -> &str {
 /// 50 µs to 26 s.
 fn request_buckets() -> Histogram {
     Histogram::new(exponential_buckets(50e-6, 2.0, 20))
-}
-
-/// 50 µs to 0.8 s: an fsync takes 0.2 ms on one disk and 4 ms on another.
-fn commit_buckets() -> Histogram {
-    Histogram::new(exponential_buckets(50e-6, 2.0, 15))
 }
 
 /// 1 ms to 18 h: at once in the same pool, else when the client asks again.

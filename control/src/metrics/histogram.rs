@@ -1,8 +1,8 @@
-//! The workers' fine latency buckets as a histogram that Prometheus can take.
+//! Fine log-linear buckets, those of workers and of control, as a histogram that Prometheus can take.
 //!
 //! Boundaries are powers of two, because those are boundaries of the fine buckets too: no count has to be guessed.
 
-use shm_bridge::latency::{HistogramCells, bounds};
+use shm_bridge::latency::bounds;
 
 /// 2^9 ns = 512 ns …
 const FIRST: u32 = 9;
@@ -19,8 +19,8 @@ pub(super) struct Coarse {
 }
 
 impl Coarse {
-    pub(super) fn of(cells: &HistogramCells) -> Coarse {
-        let (counts, max_ns) = cells.read();
+    /// Of counts by fine bucket and the largest value (ns).
+    pub(super) fn of(counts: &[u64], max_ns: u64) -> Coarse {
         let bound = |power: u32| (1u64 << power) as f64 / 1e9;
         let mut buckets: Vec<(f64, u64)> = (FIRST..=LAST).map(|power| (bound(power), 0)).collect();
         buckets.push((f64::INFINITY, 0));

@@ -67,6 +67,7 @@ metrics! {
     DHCP_RECEIVED: Counter "bng_dhcp_received_total" ["type"] "DHCP messages taken in, by type";
     DHCP_SENT: Counter "bng_dhcp_sent_total" ["type"] "DHCP messages sent, by type";
     DHCP_REFUSED: Counter "bng_dhcp_refused_total" ["reason"] "DHCP messages refused, by reason";
+    DHCP_NOTED: Counter "bng_dhcp_noted_total" ["kind"] "DHCP messages that were answered although something about them was odd, by kind";
     POOL_UTILIZATION: Gauge "bng_dhcp_pool_utilization" ["pool"] "Share of a pool's addresses that are bound, 0 to 1";
     POOL_AVAILABLE: Gauge "bng_dhcp_pool_available_ips" ["pool"] "Addresses of a pool that a new subscriber could get";
     POOL_ADDRESSES: Gauge "bng_dhcp_pool_addresses" ["pool", "use"] "Addresses of a pool by use: bound, offered, sticky, quarantined";
@@ -111,7 +112,15 @@ metrics! {
     PORT_MBUFS: Gauge "bng_port_mbufs" ["port"] "Mbufs of the port's mempool";
     PORT_MBUFS_FREE: Gauge "bng_port_mbufs_free" ["port"] "Free mbufs of the port's mempool";
 
-    STORE_COMMIT_SECONDS: Histogram "bng_store_commit_duration_seconds" [] "Time that a batch took to become durable";
+    STORE_COMMIT_SECONDS: Histogram "bng_store_commit_duration_seconds" [] "Time that a transaction with its fsync took";
+    STORE_WAIT_SECONDS: Histogram "bng_store_wait_duration_seconds" [] "Time from a batch given to the store to its answer";
+    STORE_WAITING: Gauge "bng_store_waiting_batches" [] "Batches that the store has not answered yet";
+    STORE_TRANSACTIONS: Counter "bng_store_transactions_total" [] "Transactions committed";
+    STORE_BATCHES: Counter "bng_store_batches_total" [] "Batches that became durable";
+    STORE_RECORDS: Counter "bng_store_records_total" [] "Records that became durable";
+    STORE_FAILED: Counter "bng_store_failed_batches_total" [] "Batches that did not become durable";
+    STORE_REOPENED: Counter "bng_store_reopened_total" [] "How often the store was opened anew after an error";
+    STORE_EVENTS_DROPPED: Counter "bng_store_outbox_dropped_total" [] "Events that left the outbox because it was full";
     OUTBOX: Gauge "bng_outbox_events" [] "Events of the outbox that nobody beyond this machine has taken yet";
     REST_REQUEST_SECONDS: Histogram "bng_rest_request_duration_seconds" ["method", "route", "status"] "REST requests by route and status, from the head read to the answer made";
 

@@ -5,9 +5,7 @@ use std::fmt::Error;
 use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::info::Info;
 use shm_bridge::counters::LcoreCells;
 use shm_bridge::ports::{LinkState, PortStatus};
@@ -19,6 +17,7 @@ use sluice_config::Config;
 use super::Labels;
 use super::histogram::Coarse;
 use super::list::{self, Metric};
+use super::out::Out;
 use crate::engine::{PoolView, Statistics};
 use crate::rest::lcores::{heartbeat_age_seconds, is_online};
 use crate::rest::ports::{PortTraffic, pipeline, status};
@@ -101,6 +100,11 @@ fn dhcp(out: &mut Out<'_>, engine: &Statistics) -> Result<(), Error> {
     out.counters(
         &list::DHCP_REFUSED,
         refused.map(|(reason, count)| (one("reason", reason), *count)),
+    )?;
+    let noted = engine.dhcp_noted.iter();
+    out.counters(
+        &list::DHCP_NOTED,
+        noted.map(|(kind, count)| (one("kind", kind), *count)),
     )
 }
 
@@ -177,7 +181,8 @@ impl Scrape {
             for direction in Direction::ALL {
                 if let Some(cells) = self.tables.latencies.get(lcore, direction) {
                     let labels = two("lcore", &lcore.to_string(), "direction", direction.label());
-                    measured.push((labels, Coarse::of(cells)));
+                    let (counts, max_ns) = cells.read();
+                    measured.push((labels, Coarse::of(&counts, max_ns)));
                 }
             }
         }
@@ -306,57 +311,3 @@ fn two(name: &'static str, value: &str, name2: &'static str, value2: &str) -> La
 
 /// A metric, and what it shows of a `T`.
 type Column<'a, T, V> = (&'a Metric, fn(&T) -> V);
-
-/// Writes families of the list.
-struct Out<'a>(DescriptorEncoder<'a>);
-
-impl Out<'_> {
-    fn begin(&mut self, metric: &Metric) -> Result<prometheus_client::encoding::MetricEncoder<'_>, Error> {
-        let help = format!("{}.", metric.help);
-        self.0
-            .encode_descriptor(metric.base(), &help, None, metric.metric_type())
-    }
-
-    fn counters(
-        &mut self,
-        metric: &Metric,
-        series: impl IntoIterator<Item = (Labels, u64)>,
-    ) -> Result<(), Error> {
-        let mut encoder = self.begin(metric)?;
-        for (labels, value) in series {
-            let counter = ConstCounter::new(value);
-            counter.encode(encoder.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    /// A gauge without labels.
-    fn gauge(&mut self, metric: &Metric, value: f64) -> Result<(), Error> {
-        ConstGauge::new(value).encode(self.begin(metric)?)
-    }
-
-    fn gauges(
-        &mut self,
-        metric: &Metric,
-        series: impl IntoIterator<Item = (Labels, f64)>,
-    ) -> Result<(), Error> {
-        let mut encoder = self.begin(metric)?;
-        for (labels, value) in series {
-            ConstGauge::new(value).encode(encoder.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn histograms(&mut self, metric: &Metric, series: &[(Labels, Coarse)]) -> Result<(), Error> {
-        let mut encoder = self.begin(metric)?;
-        for (labels, coarse) in series {
-            encoder.encode_family(labels)?.encode_histogram::<NoLabelSet>(
-                coarse.sum,
-                coarse.count,
-                &coarse.buckets,
-                None,
-            )?;
-        }
-        Ok(())
-    }
-}

@@ -14,6 +14,7 @@ use super::list::{ALL, Kind};
 use super::{Metrics, Scrape};
 use crate::engine::{PoolView, Statistics};
 use crate::session::{State, Totals};
+use crate::store::StoreMetrics;
 
 fn statistics() -> Statistics {
     let totals = |packets, bytes, policed| Totals {
@@ -43,6 +44,7 @@ fn statistics() -> Statistics {
         ],
         dhcp_replies: vec![("offer", 11)],
         dhcp_refused: vec![("option82_untrusted", 2)],
+        dhcp_noted: vec![("tags_disagree", 1)],
         traffic: vec![("wgar".into(), [totals(7, 700, 1), totals(9, 9000, 0)])],
         activations: vec![("success", 7)],
         activation_seconds: vec![0.002, 3.5],
@@ -86,7 +88,7 @@ fn scraped(metrics: &Metrics, touch: impl Fn(&WorkerSide)) -> String {
 
 #[test]
 fn the_promised_names_are_rendered_to_the_letter() {
-    let text = scraped(&Metrics::new(), |worker| {
+    let text = scraped(&Metrics::new(Arc::default()), |worker| {
         let lcore = worker.tables.lcores.get(0).unwrap();
         lcore.drop(DropReason::GardenFragment).set(3);
         lcore.drop(DropReason::NoSession).set(4);
@@ -121,8 +123,7 @@ fn the_promised_names_are_rendered_to_the_letter() {
 
 #[test]
 fn everything_in_the_list_is_rendered_as_listed_and_nothing_else_is() {
-    let metrics = Metrics::new();
-    metrics.store_commit(Duration::from_micros(700));
+    let metrics = Metrics::new(Arc::default());
     metrics.request(&Method::GET, "/ready", StatusCode::OK, Duration::from_millis(1));
 
     let text = scraped(&metrics, |_| {});
@@ -166,6 +167,7 @@ fn nothing_is_labelled_by_subscriber() {
                 "pool",
                 "type",
                 "reason",
+                "kind",
                 "use",
                 "direction",
                 "result",
@@ -183,7 +185,7 @@ fn nothing_is_labelled_by_subscriber() {
 
 #[test]
 fn latency_is_a_histogram_in_seconds_that_adds_up() {
-    let text = scraped(&Metrics::new(), |worker| {
+    let text = scraped(&Metrics::new(Arc::default()), |worker| {
         let cells = worker.tables.latencies.get(0, Direction::Upstream).unwrap();
         cells.record(600, 10);
         cells.record(1_500, 5);
@@ -216,10 +218,29 @@ fn latency_is_a_histogram_in_seconds_that_adds_up() {
 
 #[test]
 fn what_the_engine_gives_once_is_summed_over_scrapes() {
-    let metrics = Metrics::new();
+    let metrics = Metrics::new(Arc::default());
 
     scraped(&metrics, |_| {});
     let text = scraped(&metrics, |_| {});
 
     assert!(text.contains("bng_activation_duration_seconds_count 4\n"));
+}
+
+#[test]
+fn the_stores_commits_are_timed() {
+    let store = Arc::new(StoreMetrics::default());
+    store.commit.record(Duration::from_micros(700));
+    store.commit.record(Duration::from_millis(4));
+
+    let text = scraped(&Metrics::new(store), |_| {});
+
+    for line in [
+        "bng_store_commit_duration_seconds_sum 0.0047",
+        "bng_store_commit_duration_seconds_bucket{le=\"0.000524288\"} 0",
+        "bng_store_commit_duration_seconds_bucket{le=\"0.001048576\"} 1",
+        "bng_store_commit_duration_seconds_bucket{le=\"+Inf\"} 2",
+        "bng_store_waiting_batches 0.0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
 }

@@ -108,6 +108,8 @@ fn what_was_committed_is_there_after_a_restart_and_what_was_deleted_is_not() {
         ont_serial: None,
         service: session(2).service,
         status: ActivationStatus::Suspended,
+        origin: crate::engine::ServiceOrigin::Operator,
+        line: None,
         at: 5,
     };
     let gone = Binding {

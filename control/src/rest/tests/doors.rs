@@ -38,7 +38,7 @@ async fn tcp_wants_a_host_of_ours_and_the_token() {
     let gateway = Gateway::new();
     let dir = tempfile::tempdir().unwrap();
     let token = Token::load_or_make(&token_file(dir.path())).unwrap();
-    let hosts = ["localhost", "127.0.0.1", "::1"].map(|host| HostName::new(host).unwrap());
+    let hosts = ["localhost", "127.0.0.1", "[::1]"].map(|host| HostName::new(host).unwrap());
     let guarded = guard(gateway.router.clone(), token, &hosts);
     let ask = async |path: &str, host: &str, authorization: &str| {
         let mut request = Request::get(path);

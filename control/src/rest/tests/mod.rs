@@ -134,7 +134,7 @@ impl Gateway {
             control.tables.clone(),
             control.presence(),
             Arc::new(config),
-            Arc::new(Metrics::new()),
+            Arc::new(Metrics::new(Arc::default())),
         );
         Gateway {
             router: router(state.clone()),
@@ -331,7 +331,7 @@ fn pool() -> PoolView {
     }
 }
 
-pub(crate) fn statistics() -> Statistics {
+fn statistics() -> Statistics {
     Statistics {
         sessions: vec![(State::Wgar, 3), (State::Active, 6), (State::Suspended, 1)],
         session_seconds: vec![(State::Wgar, 30.5), (State::Active, 600.0)],
@@ -343,6 +343,7 @@ pub(crate) fn statistics() -> Statistics {
         ],
         dhcp_replies: vec![("offer", 11), ("ack", 4)],
         dhcp_refused: vec![("option82_untrusted", 2)],
+        dhcp_noted: Vec::new(),
         traffic: vec![(
             "wgar".into(),
             [
