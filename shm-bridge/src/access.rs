@@ -98,9 +98,22 @@ impl AccessIndex {
         }
     }
 
-    /// The session the index names, its port and tags not yet verified: for a pipeline that prefetches the row first.
+    /// The cell that names the session of a 1:1 line, so that a burst can prefetch it before asking.
     #[inline(always)]
-    fn candidate(&self, key: &AccessKey, rows: &Rows) -> Found {
+    pub fn slot(&self, port: u16, s_vlan: u16, c_vlan: u16) -> Option<&AtomicU32> {
+        let word = self.directory_cell(port, s_vlan)?.load(Ordering::Acquire);
+        if word >> KIND_SHIFT != KIND_ONE_TO_ONE {
+            return None;
+        }
+        self.blocks
+            .get((word & BLOCK_MASK).wrapping_sub(1) as usize)?
+            .get(usize::from(c_vlan))
+    }
+
+    /// The session the index names, its port and tags not yet verified against the row: for a burst that prefetches the
+    /// row first and verifies it then.
+    #[inline(always)]
+    pub fn candidate(&self, key: &AccessKey, rows: &Rows) -> Found {
         let Some(word) = self
             .directory_cell(key.port, key.s_vlan)
             .map(|cell| cell.load(Ordering::Acquire))

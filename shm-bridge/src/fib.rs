@@ -78,6 +78,23 @@ pub struct Fib {
 }
 
 impl Fib {
+    /// The first cell that a lookup reads, so that a burst can prefetch it.
+    #[inline(always)]
+    pub fn cell(&self, address: u32) -> &AtomicU32 {
+        &self.tbl24[(address >> 8) as usize]
+    }
+
+    /// The second cell that a lookup reads, if it reads one.
+    #[inline(always)]
+    pub fn group_cell(&self, address: u32) -> Option<&AtomicU32> {
+        let word = self.cell(address).load(Ordering::Acquire);
+        if word >> KIND_SHIFT != LINK {
+            return None;
+        }
+        let group = self.tbl8.get((word & VALUE_MASK) as usize)?;
+        Some(&group[(address & 0xff) as usize])
+    }
+
     /// The longest match for an address.
     #[inline(always)]
     pub fn lookup(&self, address: u32) -> Leaf {

@@ -44,6 +44,7 @@ reasons! {
         BadIpHeader = "bad_ip_header": "IPv4 version, header length or total length is wrong.",
         BadIpChecksum = "bad_ip_checksum": "The IPv4 header checksum is wrong.",
         BadSourceAddress = "bad_source_address": "The IPv4 source is multicast, broadcast, loopback or zero.",
+        BadDestination = "bad_destination": "The IPv4 destination is zero, loopback or reserved.",
         NoSession = "no_session": "The line or address has no session.",
         SessionTerminated = "session_terminated": "The session was terminated.",
         SpoofedMac = "spoofed_mac": "The source MAC address is not the session's.",
@@ -77,6 +78,7 @@ reasons! {
         SpreadFull = "spread_full": "The owning lcore's hand-over ring is full.",
         TxFull = "tx_full": "The port's transmit queue is full.",
         NoMbuf = "no_mbuf": "No mbuf was free for an injected or originated frame.",
+        NoHeadroom = "no_headroom": "The buffer has no room in front of the frame for the headers it needs.",
         CorruptTable = "corrupt_table": "A shared table held an impossible index or value.",
     }
 }
