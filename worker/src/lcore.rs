@@ -1,0 +1,424 @@
+//! An lcore: one pinned thread that takes every packet it receives through to its end.
+//!
+//! ```text
+//!   turn:  quiesce ─► injected frames ─► handed-over frames ─► receive queues ─► heartbeat, idle
+//!   burst: receive ─► pipeline ─► one verdict a lane ─► send · free · punt ring · hand over ─► count
+//! ```
+//!
+//! In the loop nothing allocates, waits, logs or makes a system call, but for an adaptive lcore that has had nothing to do for a
+//! while: it yields, then sleeps. A transmit queue or ring that is full costs the packet (`tx_full`, `punt_ring_full`,
+//! `spread_full`), never time.
+
+use arrayvec::ArrayVec;
+use shm_bridge::counters::LcoreCells;
+use shm_bridge::latency::HistogramCells;
+use shm_bridge::ring::{About, Consumer, FRAME_MAX, Producer, PushError};
+use shm_bridge::sides::Tables;
+use shm_bridge::{Direction, DropReason, PuntReason, epoch};
+
+use crate::burst::{Burst, LANES, Lane, StrippedTags};
+use crate::context::Context;
+use crate::dpdk::{
+    self, Clock, HandoffReceiver, HandoffSender, Lcore, Mbuf, MbufBurst, Mempool, RxQueue, StopFlag, TxQueue,
+    Window,
+};
+use crate::frame::Frame;
+use crate::idle::Idle;
+use crate::pipeline;
+use crate::ports::{Port, Side};
+use crate::verdict::{Verdict, Way};
+
+/// Injected frames taken in one turn: control's frames are few, and the subscribers' wait for them.
+const INJECTED_A_TURN: usize = 8;
+/// The shortest frame that control may inject: an Ethernet header.
+const INJECT_MIN: usize = 14;
+
+/// What an lcore is given at start; it is moved to its thread.
+#[derive(Debug)]
+pub struct Task {
+    /// Its slot in the segment.
+    pub slot: usize,
+    pub context: Context,
+    pub clock: Clock,
+    pub receives: Vec<Receive>,
+    /// By port index.
+    pub sends: Vec<TxQueue>,
+    pub arrivals: Vec<Arrival>,
+    pub departures: Vec<Departure>,
+    pub punts: Producer,
+    pub injects: Consumer,
+    /// Frames that control injects are put into mbufs of this pool.
+    pub pool: Mempool,
+    /// Most packets taken from a queue in one round.
+    pub burst: usize,
+    pub idle: Idle,
+    pub stop: StopFlag,
+    /// This worker's generation.
+    pub generation: u64,
+}
+
+/// A queue that this lcore polls.
+#[derive(Debug)]
+pub struct Receive {
+    pub port: Port,
+    pub queue: RxQueue,
+}
+
+/// Packets that another lcore received and this one owns.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Where they were received.
+    pub port: Port,
+    pub way: Way,
+    pub ring: HandoffReceiver,
+}
+
+/// Packets that this lcore received and another one owns.
+#[derive(Debug)]
+pub struct Departure {
+    pub slot: u8,
+    pub port: u8,
+    pub way: Way,
+    pub ring: HandoffSender,
+}
+
+/// A running lcore: its task, and the bursts that are filled and emptied in each turn.
+struct Running<'a> {
+    task: Task,
+    cells: &'a LcoreCells,
+    latencies: [&'a HistogramCells; 2],
+    /// By port index.
+    out: Vec<MbufBurst>,
+    /// By departure.
+    leaving: Vec<MbufBurst>,
+    freed: MbufBurst,
+}
+
+/// How a burst came to this lcore.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum From {
+    Queue,
+    OtherLcore,
+}
+
+/// Runs until the stop flag is set. Frames in hand are finished first.
+pub fn run(lcore: &Lcore, task: Task) {
+    let tables: Tables = task.context.tables.clone();
+    let slot = task.slot;
+    // The slot was checked against the table when the task was made.
+    let (Some(cells), Some(up), Some(down)) = (
+        tables.lcores.get(slot),
+        tables.latencies.get(slot, Direction::Upstream),
+        tables.latencies.get(slot, Direction::Downstream),
+    ) else {
+        return;
+    };
+    cells.generation.set(task.generation);
+    cells.lcore_id.set(u64::from(lcore.id().get()));
+    cells.cpu.set(lcore.cpu().map_or(u64::MAX, |cpu| cpu as u64));
+    epoch::go_online(tables.epoch(), &cells.epoch);
+    let mut running = Running {
+        cells,
+        latencies: [up, down],
+        out: task.sends.iter().map(|_| MbufBurst::new(lcore)).collect(),
+        leaving: task.departures.iter().map(|_| MbufBurst::new(lcore)).collect(),
+        freed: MbufBurst::new(lcore),
+        task,
+    };
+    let mut received = MbufBurst::with_limit(lcore, running.task.burst.min(LANES));
+    while !running.task.stop.is_set() {
+        running.turn(lcore, &mut received, &tables);
+    }
+    epoch::go_offline(&cells.epoch);
+}
+
+impl Running<'_> {
+    fn turn(&mut self, lcore: &Lcore, received: &mut MbufBurst, tables: &Tables) {
+        epoch::quiesce(tables.epoch(), &self.cells.epoch);
+        let start = self.task.clock.tsc();
+        let mut work = self.inject(lcore);
+        for index in 0..self.task.arrivals.len() {
+            let arrival = &mut self.task.arrivals[index];
+            if arrival.ring.receive(received) > 0 {
+                work += received.len();
+                let (port, way) = (arrival.port, arrival.way);
+                self.burst(received, &port, way, From::OtherLcore);
+            }
+        }
+        for index in 0..self.task.receives.len() {
+            let receive = &mut self.task.receives[index];
+            if receive.queue.receive(received) > 0 {
+                work += received.len();
+                let port = receive.port;
+                self.burst(received, &port, Way::Whole, From::Queue);
+            }
+        }
+        let end = self.task.clock.tsc();
+        self.cells.heartbeat_ns.set(self.task.clock.ns_at(end));
+        if work > 0 {
+            self.cells.busy_tsc.add(end.wrapping_sub(start));
+            self.task.idle.worked();
+        } else {
+            self.cells.idle_polls.add(1);
+            self.task.idle.rest(tables.epoch(), &self.cells.epoch);
+        }
+    }
+
+    /// Takes a burst of one port through the pipeline and each of its packets to its end.
+    fn burst(&mut self, mbufs: &mut MbufBurst, port: &Port, way: Way, from: From) {
+        let start = self.task.clock.tsc();
+        let now_ns = self.task.clock.ns_at(start);
+        let direction = match (way, &port.side) {
+            (Way::Whole, Side::Access(_)) => Direction::Upstream,
+            _ => Direction::Downstream,
+        };
+        if from == From::Queue {
+            self.count_received(mbufs, port);
+        }
+        self.drop_chained(mbufs);
+
+        let mut burst = Burst::new(port, way, now_ns);
+        for mbuf in mbufs.iter_mut() {
+            let stripped = stripped(mbuf.stripped_tags());
+            let Window { buffer, start, len } = mbuf.window();
+            // A receive burst is no longer than a pipeline burst.
+            let fits = burst.push(Frame::new(buffer, start, len), stripped);
+            debug_assert!(fits);
+        }
+        pipeline::run(&mut burst, &mut self.task.context);
+        let ends: ArrayVec<End, LANES> = burst
+            .lanes()
+            .iter()
+            .map(|lane| self.end_of(lane, port, now_ns))
+            .collect();
+
+        drop(burst);
+
+        for (mut mbuf, end) in mbufs.drain().zip(ends) {
+            match end {
+                End::Send { port, start, len } => {
+                    mbuf.set_window(start, len);
+                    self.queue_out(usize::from(port), mbuf);
+                }
+                End::HandOver {
+                    slot,
+                    way,
+                    start,
+                    len,
+                } => {
+                    mbuf.set_window(start, len);
+                    self.queue_leaving(slot, port.index, way, mbuf);
+                }
+                End::Free => self.free(mbuf),
+            }
+        }
+        let sent = self.flush();
+        self.task.context.counts.flush(self.cells);
+        self.cells.bursts.add(1);
+        if sent > 0 {
+            let end = self.task.clock.tsc();
+            let taken = self.task.clock.ns_at(end).saturating_sub(now_ns);
+            self.latencies[direction as usize].record(taken, sent);
+        }
+    }
+
+    fn count_received(&mut self, mbufs: &MbufBurst, port: &Port) {
+        self.cells.rx.add(mbufs.len() as u64);
+        if let Some(cells) = self.cells.port(usize::from(port.index)) {
+            cells.rx_packets.add(mbufs.len() as u64);
+            cells
+                .rx_bytes
+                .add(mbufs.iter().map(|mbuf| u64::from(mbuf.frame_bytes())).sum());
+        }
+    }
+
+    /// The pipeline sees a frame in one piece. No port asks for scatter, so this is a driver's whim.
+    fn drop_chained(&mut self, mbufs: &mut MbufBurst) {
+        if !mbufs.iter().any(Mbuf::is_chained) {
+            return;
+        }
+        let all: ArrayVec<Mbuf, LANES> = mbufs.drain().collect();
+        for mbuf in all {
+            if mbuf.is_chained() {
+                self.task.context.counts.drop(DropReason::MultiSegment);
+            } else if let Err(mbuf) = mbufs.push(mbuf) {
+                // There is room: they came from there.
+                drop(mbuf);
+            }
+        }
+    }
+
+    /// What is to be done with a packet. A punted one is copied into the ring here, while its bytes are at hand.
+    fn end_of(&mut self, lane: &Lane<'_>, port: &Port, now_ns: u64) -> End {
+        let (start, len) = (lane.frame.start(), lane.frame.len());
+        match lane.verdict() {
+            Some(Verdict::Forward { port }) if usize::from(port) < self.out.len() => {
+                End::Send { port, start, len }
+            }
+            Some(Verdict::HandOver { slot, way }) => End::HandOver {
+                slot,
+                way,
+                start,
+                len,
+            },
+            Some(Verdict::Punt(reason)) => {
+                self.punt(reason, lane, port, now_ns);
+                End::Free
+            }
+            Some(Verdict::Drop(_)) => End::Free,
+            // A port that no table should name, or a lane that no stage ended: neither may leave unaccounted.
+            Some(Verdict::Forward { .. }) | None => {
+                self.task.context.counts.drop(DropReason::CorruptTable);
+                End::Free
+            }
+        }
+    }
+
+    fn punt(&mut self, reason: PuntReason, lane: &Lane<'_>, port: &Port, now_ns: u64) {
+        let session = lane.meta.session;
+        let row = session.and_then(|index| self.task.context.tables.rows.get(index));
+        let about = About {
+            port: u16::from(port.index),
+            reason: reason as u8,
+            lcore: self.task.slot as u8,
+            time_ns: now_ns,
+            session: session.map_or(0, |index| index.get()),
+            generation: row.map_or(0, |row| row.generation()),
+        };
+        match self.task.punts.push(&about, lane.frame.bytes()) {
+            Ok(()) => self.cells.punt(reason).add(1),
+            Err(PushError::Full) => self.task.context.counts.drop(DropReason::PuntRingFull),
+            Err(PushError::TooLong(_)) => self.task.context.counts.drop(DropReason::PuntTooLong),
+        }
+    }
+
+    /// Sends what control asked to be sent; returns how many frames it took from the ring.
+    fn inject(&mut self, lcore: &Lcore) -> usize {
+        if !self.task.injects.has_frames() {
+            return 0;
+        }
+        let mut taken = 0;
+        let mut frame = [0u8; FRAME_MAX];
+        while taken < INJECTED_A_TURN {
+            let Some((about, len)) = self.task.injects.pop_into(&mut frame) else {
+                break;
+            };
+            taken += 1;
+            self.cells.injected.add(1);
+            let port = usize::from(about.port);
+            let known =
+                about.port <= u16::from(u8::MAX) && self.task.context.ports.get(about.port as u8).is_some();
+            if !known || port >= self.out.len() || len < INJECT_MIN {
+                self.task.context.counts.drop(DropReason::InjectInvalid);
+                continue;
+            }
+            match self.task.pool.allocate_one(lcore) {
+                None => self.task.context.counts.drop(DropReason::NoMbuf),
+                Some(mut mbuf) => {
+                    if mbuf.fill(&frame[..len]) {
+                        self.queue_out(port, mbuf);
+                    } else {
+                        self.task.context.counts.drop(DropReason::InjectInvalid);
+                    }
+                }
+            }
+        }
+        self.flush();
+        self.task.context.counts.flush(self.cells);
+        taken
+    }
+
+    fn queue_out(&mut self, port: usize, mbuf: Mbuf) {
+        if let Err(mbuf) = self.out[port].push(mbuf) {
+            // More than one burst for a port in one turn of this function never happens; sending makes room all the same.
+            self.send(port);
+            if self.out[port].push(mbuf).is_err() {
+                self.task.context.counts.drop(DropReason::TxFull);
+            }
+        }
+    }
+
+    fn queue_leaving(&mut self, slot: u8, port: u8, way: Way, mbuf: Mbuf) {
+        let departure = self
+            .task
+            .departures
+            .iter()
+            .position(|d| d.slot == slot && d.port == port && d.way == way);
+        let pushed = departure.map(|index| self.leaving[index].push(mbuf));
+        if !matches!(pushed, Some(Ok(()))) {
+            self.task.context.counts.drop(DropReason::SpreadFull);
+        }
+    }
+
+    fn free(&mut self, mbuf: Mbuf) {
+        if let Err(mbuf) = self.freed.push(mbuf) {
+            self.freed.clear();
+            drop(mbuf);
+        }
+    }
+
+    /// Sends, hands over and frees what the burst left behind; returns how many packets were sent.
+    fn flush(&mut self) -> u64 {
+        let mut sent = 0;
+        for port in 0..self.out.len() {
+            if !self.out[port].is_empty() {
+                sent += self.send(port);
+            }
+        }
+        for (departure, leaving) in self.task.departures.iter_mut().zip(&mut self.leaving) {
+            if !leaving.is_empty() {
+                departure.ring.send(leaving);
+                self.task
+                    .context
+                    .counts
+                    .drop_many(DropReason::SpreadFull, leaving.len() as u64);
+                leaving.clear();
+            }
+        }
+        self.freed.clear();
+        sent
+    }
+
+    /// Gives a port's packets to its driver; what it does not take is dropped.
+    fn send(&mut self, port: usize) -> u64 {
+        let burst = &mut self.out[port];
+        let bytes: u64 = burst.iter().map(|mbuf| u64::from(mbuf.frame_bytes())).sum();
+        let sent = self.task.sends[port].send(burst) as u64;
+        let left = burst.len() as u64;
+        let left_bytes: u64 = burst.iter().map(|mbuf| u64::from(mbuf.frame_bytes())).sum();
+        if left > 0 {
+            self.task.context.counts.drop_many(DropReason::TxFull, left);
+            burst.clear();
+        }
+        self.cells.tx.add(sent);
+        if let Some(cells) = self.cells.port(port) {
+            cells.tx_packets.add(sent);
+            cells.tx_bytes.add(bytes - left_bytes);
+        }
+        sent
+    }
+}
+
+/// What is to be done with an mbuf whose lane is decided.
+enum End {
+    Send {
+        port: u8,
+        start: usize,
+        len: usize,
+    },
+    HandOver {
+        slot: u8,
+        way: Way,
+        start: usize,
+        len: usize,
+    },
+    Free,
+}
+
+fn stripped(tags: dpdk::StrippedTags) -> StrippedTags {
+    match tags {
+        dpdk::StrippedTags::None => StrippedTags::None,
+        dpdk::StrippedTags::One { tci } => StrippedTags::One { tci },
+        dpdk::StrippedTags::Two { outer_tci, inner_tci } => StrippedTags::Two { outer_tci, inner_tci },
+    }
+}
