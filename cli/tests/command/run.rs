@@ -1,0 +1,189 @@
+//! `sluice run`, with two shell scripts for control and worker.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::check::CONFIG;
+use crate::{Outcome, run, sluice};
+
+/// Notes `name start arguments`, then waits for its signals and notes those too.
+const PROGRAM: &str = r#"#!/bin/sh
+dir=$(dirname "$0"); name=$(basename "$0")
+trap 'echo "$name stop" >> "$dir/log"; exit 0' TERM
+trap 'echo "$name reload" >> "$dir/log"' HUP
+echo $$ > "$dir/$name.pid"
+echo "$name start $*" >> "$dir/log"
+while :; do sleep 0.02; done
+"#;
+
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(control: &str, worker: &str) -> Bench {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, text) in [("sluice-control", control), ("sluice-worker", worker)] {
+            let path = dir.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let run_dir = dir.path().display();
+        fs::write(
+            dir.path().join("sluice.toml"),
+            format!("[node]\nrun_dir = \"{run_dir}\"\n{CONFIG}"),
+        )
+        .unwrap();
+        Bench { dir }
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self) -> Command {
+        let mut command = sluice();
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.path("sluice.toml"))
+            .arg("--bin-dir")
+            .arg(self.dir.path())
+            .args(["--", "-l", "1"]);
+        command
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn wait_for(&self, what: &str, times: usize) {
+        let start = Instant::now();
+        while self.log().matches(what).count() < times {
+            assert!(
+                start.elapsed() < Duration::from_secs(20),
+                "no {what:?} in\n{}",
+                self.log()
+            );
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn signal(pid: &str, name: &str) {
+    let done = Command::new("sh")
+        .args(["-c", &format!("kill -{name} {}", pid.trim())])
+        .status();
+    assert!(done.unwrap().success());
+}
+
+fn end(child: Child) -> Outcome {
+    child.wait_with_output().unwrap().into()
+}
+
+/// Answers `/health`, as control would, so that the worker need not wait.
+fn answer_for_control(socket: &Path) {
+    let listener = std::os::unix::net::UnixListener::bind(socket).unwrap();
+    std::thread::spawn(move || {
+        use std::io::{BufRead, BufReader, Write};
+        for mut stream in listener.incoming().flatten() {
+            let lines = BufReader::new(&stream).lines();
+            lines
+                .map_while(Result::ok)
+                .take_while(|line| !line.is_empty())
+                .for_each(drop);
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+                .ok();
+        }
+    });
+}
+
+#[test]
+fn both_run_the_one_that_dies_is_started_anew_and_they_stop_in_order() {
+    let bench = Bench::new(PROGRAM, PROGRAM);
+    answer_for_control(&bench.path("control.sock"));
+    let child = bench.command().stderr(Stdio::piped()).spawn().unwrap();
+    bench.wait_for("sluice-worker start", 1);
+    let config = bench.path("sluice.toml");
+    assert_eq!(
+        bench.log(),
+        format!(
+            "sluice-control start --config {0}\nsluice-worker start -l 1 -- --config {0}\n",
+            config.display()
+        )
+    );
+
+    signal(
+        &fs::read_to_string(bench.path("sluice-worker.pid")).unwrap(),
+        "KILL",
+    );
+    bench.wait_for("sluice-worker start", 2);
+    signal(&child.id().to_string(), "HUP");
+    bench.wait_for("sluice-control reload", 1);
+    signal(&child.id().to_string(), "TERM");
+    let outcome = end(child);
+
+    assert_eq!(outcome.code, 0, "{}", outcome.err);
+    assert!(
+        outcome.err.contains("sluice-worker was ended by signal 9"),
+        "{}",
+        outcome.err
+    );
+    // The control that was there was never touched, and goes last.
+    let log = bench.log();
+    assert_eq!(log.matches("sluice-control start").count(), 1);
+    assert!(
+        log.ends_with("sluice-worker stop\nsluice-control stop\n"),
+        "{log}"
+    );
+}
+
+#[test]
+fn one_that_never_lives_is_given_up_and_the_other_is_stopped() {
+    let bench = Bench::new(
+        PROGRAM,
+        "#!/bin/sh\necho \"worker $*\" >> \"$(dirname \"$0\")/log\"\nexit 3\n",
+    );
+    answer_for_control(&bench.path("control.sock"));
+
+    let outcome = run(&mut bench.command());
+
+    assert_eq!(outcome.code, 1);
+    assert!(
+        outcome.err.contains("sluice-worker ended with exit code 3")
+            && outcome
+                .err
+                .contains("sluice-worker died 6 times soon after its start and is given up"),
+        "{}",
+        outcome.err
+    );
+    assert!(bench.log().ends_with("sluice-control stop\n"), "{}", bench.log());
+}
+
+#[test]
+fn what_cannot_run_is_told_before_anything_runs() {
+    let bench = Bench::new(PROGRAM, PROGRAM);
+    let missing = run(sluice()
+        .arg("run")
+        .arg("--config")
+        .arg(bench.path("sluice.toml"))
+        .args(["--bin-dir", "/nonexistent"]));
+    assert_eq!(missing.code, 1);
+    assert!(
+        missing.err.contains("/nonexistent/sluice-control is not there"),
+        "{}",
+        missing.err
+    );
+
+    fs::write(bench.path("sluice.toml"), "[pools.wgar]\n").unwrap();
+    let wrong = run(&mut bench.command());
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.err.contains("pools.wgar"), "{}", wrong.err);
+    assert_eq!(bench.log(), "");
+}
