@@ -1,0 +1,86 @@
+//! The world of a story: started, its subscribers connected and activated, or the story ends and says why.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use olt_sim::lab::Lease;
+use olt_sim::lab::namespace::wait_until;
+use olt_sim::lab::world::{World, WorldSpec};
+use serde_json::Value;
+
+/// Networks of the lab's pools.
+pub const WGAR: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 255, 0, 0), 16);
+pub const RESIDENTIAL: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 0, 0, 0), 12);
+pub const BUSINESS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 16, 0, 0), 12);
+
+/// A rate that no story reaches.
+pub const FAST_BPS: u64 = 1_000_000_000;
+
+/// From the activation to the lease of the new pool: a bounce, and a client that asks again.
+const MOVE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// Starts the BNG and all around it.
+#[track_caller]
+pub fn start(spec: WorldSpec) -> World {
+    let root =
+        std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    assert!(
+        root,
+        "end-to-end stories make network namespaces and TAP devices: run them as root"
+    );
+    World::start(spec).unwrap_or_else(|error| panic!("the world does not start: {error}"))
+}
+
+/// Connects the ONT with this index; its first lease.
+#[track_caller]
+pub fn connect(world: &mut World, index: usize) -> Lease {
+    world.connect(index).unwrap_or_else(|error| {
+        let worker = world.worker().map(|worker| worker.log_tail()).unwrap_or_default();
+        let control = world
+            .control()
+            .map(|control| control.log_tail())
+            .unwrap_or_default();
+        panic!("no lease: {error}\n--- worker\n{worker}\n--- control\n{control}")
+    })
+}
+
+/// Activates the subscriber for isp-residential, with a bounce; his lease there.
+#[track_caller]
+pub fn activate(world: &World, index: usize) -> Lease {
+    let subscriber = world.subscriber(index);
+    let answer = world
+        .api()
+        .activate(subscriber.serial(), "isp-residential", FAST_BPS, FAST_BPS);
+    answer.unwrap_or_else(|error| panic!("{} is not activated: {error}", subscriber.serial()));
+    subscriber
+        .wait_for_address_in(RESIDENTIAL, MOVE_PATIENCE)
+        .unwrap_or_else(|error| panic!("{} does not move: {error}", subscriber.serial()))
+}
+
+/// The sessions that REST lists for this filter, such as `circuit_id=agg-01|1/1/1`.
+#[track_caller]
+pub fn sessions(world: &World, filter: &str) -> Vec<Value> {
+    let path = format!("/api/v1/sessions?{filter}");
+    let mut list = world.api().get(&path).unwrap_or_else(|error| panic!("{error}"));
+    match list["sessions"].take() {
+        Value::Array(sessions) => sessions,
+        other => panic!("{path}: no list of sessions: {other}"),
+    }
+}
+
+/// Waits until `question` is answered with yes.
+#[track_caller]
+pub fn eventually(what: &str, patience: Duration, mut question: impl FnMut() -> bool) {
+    let answer = wait_until(patience, || question().then_some(()));
+    assert!(
+        answer.is_some(),
+        "{what}: not within {:.1} s",
+        patience.as_secs_f32()
+    );
+}
+
+/// Is the address within the network?
+pub fn is_in(address: Ipv4Addr, (network, prefix): (Ipv4Addr, u8)) -> bool {
+    let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
+    u32::from(address) & mask == u32::from(network)
+}
