@@ -297,3 +297,64 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         (Some(0), &b""[..])
     );
 }
+
+/// The tables are made of these answers, so the answers have to be what the gateway's description promises.
+#[test]
+fn the_answers_of_these_tests_are_such_as_the_gateway_gives() {
+    let description = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    let description: Value = serde_json::from_str(&fs::read_to_string(description).unwrap()).unwrap();
+    for (path, asked) in [
+        ("/api/v1/sessions", "/api/v1/sessions?limit=1"),
+        ("/api/v1/sessions/{id}", "/api/v1/sessions/0000000000000001"),
+        ("/api/v1/pools", "/api/v1/pools"),
+        ("/api/v1/ports", "/api/v1/ports"),
+        ("/api/v1/drops", "/api/v1/drops"),
+        ("/api/v1/punts", "/api/v1/punts"),
+        ("/api/v1/latency", "/api/v1/latency"),
+        ("/api/v1/lcores", "/api/v1/lcores"),
+    ] {
+        let (_, text) = answer("GET", asked, &Value::Null);
+        let schema =
+            &description["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        let given: Value = serde_json::from_str(&text).unwrap();
+        assert_promised(&description, schema, &given, path);
+    }
+}
+
+/// Every member of `given` is one that `schema` has.
+#[track_caller]
+fn assert_promised(description: &Value, schema: &Value, given: &Value, at: &str) {
+    match given {
+        Value::Object(members) => {
+            for (name, member) in members {
+                let at = format!("{at} {name}");
+                let promised =
+                    property(description, schema, name).unwrap_or_else(|| panic!("{at} is not promised"));
+                assert_promised(description, promised, member, &at);
+            }
+        }
+        Value::Array(items) => {
+            let items_schema = &resolve(description, schema)["items"];
+            for item in items {
+                assert_promised(description, items_schema, item, at);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn resolve<'a>(description: &'a Value, schema: &'a Value) -> &'a Value {
+    match schema["$ref"].as_str() {
+        Some(reference) => description.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => schema,
+    }
+}
+
+fn property<'a>(description: &'a Value, schema: &'a Value, name: &str) -> Option<&'a Value> {
+    let schema = resolve(description, schema);
+    let own = schema["properties"].get(name);
+    own.or_else(|| {
+        let parts = schema["allOf"].as_array()?;
+        parts.iter().find_map(|part| property(description, part, name))
+    })
+}

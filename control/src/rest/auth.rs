@@ -36,7 +36,7 @@ pub struct Token(Arc<str>);
 /// Why a token cannot be had from a file.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    #[error("rest.token_file {}: {cause}", path.display())]
+    #[error("rest.token_file {}: {cause}; rest.listen = \"\" serves the Unix socket alone, without a token", path.display())]
     Io { path: PathBuf, cause: io::Error },
     #[error("rest.token_file {}: its mode is {mode:04o} and others may read it: chmod 600 it and change the token", path.display())]
     Exposed { path: PathBuf, mode: u32 },
