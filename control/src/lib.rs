@@ -13,11 +13,13 @@
 #![forbid(unsafe_code)]
 
 pub mod aaa;
+pub mod dhcp;
 pub mod engine;
 pub mod events;
 pub mod handle;
 pub mod histogram;
 pub mod metrics;
+pub mod pool;
 pub mod rest;
 pub mod session;
 pub mod store;

@@ -26,7 +26,7 @@ pub enum State {
 pub enum Trigger {
     /// AAA does not know it, or gave no answer and the policy says garden.
     Unknown,
-    /// AAA accepted it as an active subscriber.
+    /// AAA, or the record of an activation, accepts it as an active subscriber, and no address is in the way.
     Accepted,
     /// Activated, same pool: at once.
     ActivatedInPlace,
@@ -39,6 +39,8 @@ pub enum Trigger {
     ResumedInPlace,
     /// Resumed, and the address has to change first.
     ResumedElsewhere,
+    /// Resumed, and he was never activated.
+    ResumedToGarden,
     Terminated,
 }
 
@@ -65,7 +67,7 @@ impl State {
 }
 
 impl Trigger {
-    pub const ALL: [Trigger; 9] = [
+    pub const ALL: [Trigger; 10] = [
         Trigger::Unknown,
         Trigger::Accepted,
         Trigger::ActivatedInPlace,
@@ -74,6 +76,7 @@ impl Trigger {
         Trigger::Suspended,
         Trigger::ResumedInPlace,
         Trigger::ResumedElsewhere,
+        Trigger::ResumedToGarden,
         Trigger::Terminated,
     ];
 
@@ -87,6 +90,7 @@ impl Trigger {
             Trigger::Suspended => "suspended",
             Trigger::ResumedInPlace => "resumed_in_place",
             Trigger::ResumedElsewhere => "resumed_elsewhere",
+            Trigger::ResumedToGarden => "resumed_to_garden",
             Trigger::Terminated => "terminated",
         }
     }
@@ -102,20 +106,31 @@ impl fmt::Display for State {
 pub const TRANSITIONS: &[(State, Trigger, State)] = &[
     (State::Discovered, Trigger::Unknown, State::Wgar),
     (State::Discovered, Trigger::Accepted, State::Active),
+    (State::Discovered, Trigger::ActivatedElsewhere, State::Activating),
+    (State::Discovered, Trigger::Suspended, State::Suspended),
     (State::Discovered, Trigger::Terminated, State::Terminated),
+    (State::Wgar, Trigger::Accepted, State::Active),
     (State::Wgar, Trigger::ActivatedInPlace, State::Active),
     (State::Wgar, Trigger::ActivatedElsewhere, State::Activating),
     (State::Wgar, Trigger::Suspended, State::Suspended),
     (State::Wgar, Trigger::Terminated, State::Terminated),
+    (State::Activating, Trigger::Unknown, State::Wgar),
+    (State::Activating, Trigger::Accepted, State::Active),
+    (State::Activating, Trigger::ActivatedInPlace, State::Active),
+    (State::Activating, Trigger::ActivatedElsewhere, State::Activating),
     (State::Activating, Trigger::AddressGranted, State::Active),
     (State::Activating, Trigger::Suspended, State::Suspended),
     (State::Activating, Trigger::Terminated, State::Terminated),
+    (State::Active, Trigger::Unknown, State::Wgar),
     (State::Active, Trigger::ActivatedInPlace, State::Active),
     (State::Active, Trigger::ActivatedElsewhere, State::Activating),
     (State::Active, Trigger::Suspended, State::Suspended),
     (State::Active, Trigger::Terminated, State::Terminated),
+    (State::Suspended, Trigger::Unknown, State::Wgar),
+    (State::Suspended, Trigger::Accepted, State::Active),
     (State::Suspended, Trigger::ResumedInPlace, State::Active),
     (State::Suspended, Trigger::ResumedElsewhere, State::Activating),
+    (State::Suspended, Trigger::ResumedToGarden, State::Wgar),
     (State::Suspended, Trigger::Terminated, State::Terminated),
 ];
 

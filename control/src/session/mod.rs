@@ -57,6 +57,17 @@ impl TryFrom<String> for SessionId {
 #[serde(try_from = "String", into = "String")]
 pub struct Mac(pub [u8; 6]);
 
+impl Mac {
+    pub const BROADCAST: Mac = Mac([0xff; 6]);
+    /// The host of a session that was discovered before any packet came.
+    pub const UNKNOWN: Mac = Mac([0; 6]);
+
+    /// Whether a host may own it: neither a group address nor all zero.
+    pub fn is_unicast(self) -> bool {
+        self.0[0] & 1 == 0 && self != Mac::UNKNOWN
+    }
+}
+
 impl fmt::Display for Mac {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, e, g] = self.0;

@@ -1,0 +1,3 @@
+//! The engine's stories, one area a file.
+
+mod activation;
