@@ -31,7 +31,7 @@ use tokio::runtime::Handle;
 
 use crate::config::{OntConfig, ServiceProfile};
 use crate::node::{LineError, OntView};
-use crate::olt::{After, OltError, OltStats, Reconfiguration, Shared};
+use crate::operations::{After, OltError, OltStats, Reconfiguration, Shared};
 use crate::wire::VlanId;
 
 /// Owner and group: the BNG's control process.

@@ -169,19 +169,19 @@ impl Forwarder {
             }
             for event in &events {
                 match event.data.u64() {
-                    TOKEN_TRUNK => self.from_trunk(),
+                    TOKEN_TRUNK => self.forward_downstream(),
                     TOKEN_WAKE => {
                         let mut count = [0u8; 8];
                         let _ = rustix::io::read(&self.plane.wake, &mut count);
                     }
-                    token => self.from_subscriber(OntIndex::new(token as usize)),
+                    token => self.forward_upstream(OntIndex::new(token as usize)),
                 }
             }
         }
     }
 
     /// A batch from one ONT's TAP to the trunk.
-    fn from_subscriber(&mut self, index: OntIndex) {
+    fn forward_upstream(&mut self, index: OntIndex) {
         let Some(tap) = self.plane.tables().taps.get(index.get()).cloned().flatten() else {
             return;
         };
@@ -210,10 +210,10 @@ impl Forwarder {
             }
         }
         drop(tables);
-        self.to_trunk(passed);
+        self.send_on_trunk(passed);
     }
 
-    fn to_trunk(&mut self, count: usize) {
+    fn send_on_trunk(&mut self, count: usize) {
         if count == 0 {
             return;
         }
@@ -236,7 +236,7 @@ impl Forwarder {
     }
 
     /// A batch from the trunk to the ONTs it is for.
-    fn from_trunk(&mut self) {
+    fn forward_downstream(&mut self) {
         let Some(trunk) = self.trunk.clone() else { return };
         let count = match trunk.receive(&mut self.frames, &mut self.told) {
             Ok(count) => count,

@@ -21,7 +21,8 @@ mod forwarder;
 pub mod lab;
 pub mod net;
 pub mod node;
-pub mod olt;
+mod olt;
+mod operations;
 pub mod unix_http;
 pub mod wire;
 
@@ -29,4 +30,5 @@ pub use config::{OltConfig, OntConfig, PolicyConfig, ServiceProfile, Tagging, Tr
 pub use forwarder::LineEvent;
 pub use net::Carrier;
 pub use node::{DropReason, OntView};
-pub use olt::{After, Olt, OltError, OltHandle, OltStats, Reconfiguration};
+pub use olt::{Olt, OltHandle};
+pub use operations::{After, OltError, OltStats, Reconfiguration};

@@ -124,11 +124,12 @@ impl Process {
         Ok(kill_process(self.pid, signal)?)
     }
 
-    /// SIGKILL, and waits for the end.
+    /// SIGKILL for it and for what it has started (its process group), and waits for its end.
     pub fn kill(&self) -> io::Result<()> {
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
         if child.try_wait()?.is_none() {
-            child.kill()?;
+            // The group may have lost its leader a moment ago; then the wait below returns at once.
+            let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
             child.wait()?;
         }
         Ok(())

@@ -265,7 +265,7 @@ fn auxiliary_data(header: &libc::msghdr) -> Option<libc::tpacket_auxdata> {
             unsafe { ((*message).cmsg_level, (*message).cmsg_type, (*message).cmsg_len) };
         // SAFETY: CMSG_LEN only computes.
         let wanted = unsafe { libc::CMSG_LEN(size_of::<libc::tpacket_auxdata>() as u32) } as usize;
-        if level == libc::SOL_PACKET && kind == libc::PACKET_AUXDATA && length as usize >= wanted {
+        if level == libc::SOL_PACKET && kind == libc::PACKET_AUXDATA && length >= wanted {
             // SAFETY: the message holds a whole tpacket_auxdata, by the length just checked.
             return Some(unsafe {
                 libc::CMSG_DATA(message)

@@ -30,7 +30,7 @@ use super::core_side::CoreConfig;
 use super::cpe::{Client, Cpe, Lease, WatchLink};
 use super::namespace::Lab;
 use super::process::{Process, find_binary};
-use crate::config::{OltConfig, OntConfig, Tagging, TrunkConfig, VlanModel};
+use crate::config::{OltConfig, OntConfig, ServiceProfile, Tagging, TrunkConfig, VlanModel};
 use crate::olt::{Olt, OltHandle};
 use crate::wire::VlanId;
 
@@ -46,7 +46,6 @@ const LEASE_PATIENCE: Duration = Duration::from_secs(20);
 pub struct WorldSpec {
     /// ONTs and homes that are prepared; each is connected by [`World::connect`].
     pub subscribers: u16,
-    pub model: VlanModel,
     pub client: Client,
     pub watch_link: WatchLink,
     pub settings: Settings,
@@ -85,7 +84,6 @@ impl Default for WorldSpec {
     fn default() -> Self {
         Self {
             subscribers: 1,
-            model: VlanModel::OneToOne,
             client: Client::Udhcpc,
             watch_link: WatchLink::Yes,
             settings: Settings::default(),
@@ -268,6 +266,8 @@ fn start_worker(spec: &WorldSpec, ground: &Ground) -> io::Result<Process> {
         .args(worker_arguments(spec, ground))
         .arg("--config")
         .arg(ground.settings_path());
+    // EAL keeps its files in the lab's directory, so that they go with it.
+    command.env("RUNTIME_DIRECTORY", ground.run_directory());
     let log = ground.log_path("worker");
     let before = log_lines(&log);
     let worker = Process::start("sluice-worker", command, ground.core_namespace.netns(), &log)?;
@@ -340,32 +340,27 @@ fn start_olt(spec: &WorldSpec, ground: &Ground) -> io::Result<OltHandle> {
     Ok(olt)
 }
 
-/// ONT `ADTN0000000N` on port `1/1/N`, N from 1, with a C-VLAN of its own or (N:1) a shared one.
+/// ONT `ADTN0000000N` on port `1/1/N`, N from 1.
 fn ont_of(spec: &WorldSpec, index: u16) -> OntConfig {
     let number = index + 1;
-    let own = match spec.model {
-        VlanModel::OneToOne => number,
-        VlanModel::ManyToOne => settings::SHARED_C_VLAN,
-    };
-    let (s_vlan, c_vlan) = match spec.settings.tagging {
-        Tagging::Qinq => (VlanId::new(spec.settings.s_vlan).ok(), VlanId::new(own).ok()),
-        Tagging::Single => (None, VlanId::new(own).ok()),
-        Tagging::Untagged => (None, None),
-    };
+    let settings = &spec.settings;
+    let (s_vlan, c_vlan) = settings.line(number);
+    // All hosts of an untagged trunk share it.
+    let untagged = settings.tagging == Tagging::Untagged;
     OntConfig {
         serial: format!("ADTN{number:08}"),
         port: format!("1/1/{number}"),
-        s_vlan,
-        c_vlan,
-        model: if spec.settings.tagging == Tagging::Untagged {
+        s_vlan: s_vlan.and_then(|id| VlanId::new(id).ok()),
+        c_vlan: c_vlan.and_then(|id| VlanId::new(id).ok()),
+        model: if untagged {
             VlanModel::ManyToOne
         } else {
-            spec.model
+            settings.model
         },
         namespace: None,
         interface: "eth0".into(),
         mac: None,
-        profile: Default::default(),
+        profile: ServiceProfile::default(),
     }
 }
 

@@ -3,19 +3,24 @@
 use std::fmt::Write;
 
 use super::ground::Ground;
-use crate::config::Tagging;
+use crate::config::{Tagging, VlanModel};
 
 /// Names of the BNG's ports.
 pub const ACCESS_PORT: &str = "access0";
 pub const CORE_PORT: &str = "core0";
-/// C-VLAN of all N:1 lines; the 1:1 lines lie below.
-pub const SHARED_C_VLAN: u16 = 4000;
+/// C-VLAN of all N:1 lines.
+pub const SHARED_C_VLAN: u16 = 10;
+/// S-VLANs with 1:1 lines, from `Settings::s_vlan`. The next one has the N:1 line: models do not mix in an
+/// S-VLAN.
+const OWN_S_VLANS: u16 = 10;
 
 /// Parameters of the configuration; the defaults are small and quick.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub tagging: Tagging,
-    /// S-VLAN of the lines, the first of ten that the BNG knows.
+    /// How subscribers' lines are made. On a QinQ trunk the BNG knows both kinds, on others only this one.
+    pub model: VlanModel,
+    /// First of ten S-VLANs with 1:1 lines; the eleventh has the N:1 line.
     pub s_vlan: u16,
     /// Rows in the segment; a power of two.
     pub sessions: u32,
@@ -46,6 +51,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tagging: Tagging::Qinq,
+            model: VlanModel::OneToOne,
             s_vlan: 100,
             sessions: 1024,
             lease_seconds: 600,
@@ -101,25 +107,41 @@ impl Settings {
             Tagging::Single => "single",
             Tagging::Untagged => "untagged",
         };
-        let mut text = format!(
+        let port = format!(
             "[[ports]]\nname = \"{ACCESS_PORT}\"\nrole = \"access\"\ndevice = \"net_tap0\"\nmtu = 1500\n\
              mac = \"02:00:5e:00:01:01\"\ntagging = \"{tagging}\"\noption82 = \"{}\"\n",
             self.option82
         );
-        let s_vlans = match self.tagging {
-            Tagging::Qinq => format!("s_vlans = \"{}-{}\"\n", self.s_vlan, self.s_vlan + 9),
-            Tagging::Single => String::new(),
+        let own = "c_vlans = \"1-4094\"\nmodel = \"1:1\"\n";
+        let shared = format!("c_vlans = \"{SHARED_C_VLAN}\"\nmodel = \"n:1\"\n");
+        let table = "[[ports.lines]]\n";
+        match (self.tagging, self.model) {
+            (Tagging::Qinq, _) => {
+                let last = self.s_vlan + OWN_S_VLANS - 1;
+                format!(
+                    "{port}{table}s_vlans = \"{}-{last}\"\n{own}{table}s_vlans = \"{}\"\n{shared}",
+                    self.s_vlan,
+                    last + 1
+                )
+            }
+            (Tagging::Single, VlanModel::OneToOne) => format!("{port}{table}{own}"),
+            (Tagging::Single, VlanModel::ManyToOne) => format!("{port}{table}{shared}"),
             // The one line of an untagged port needs no table.
-            Tagging::Untagged => return text,
-        };
-        for (c_vlans, model) in [
-            (format!("1-{}", SHARED_C_VLAN - 1), "1:1"),
-            (SHARED_C_VLAN.to_string(), "n:1"),
-        ] {
-            let table = format!("[[ports.lines]]\n{s_vlans}c_vlans = \"{c_vlans}\"\nmodel = \"{model}\"\n");
-            text.push_str(&table);
+            (Tagging::Untagged, _) => port,
         }
-        text
+    }
+
+    /// S-VLAN and C-VLAN of a subscriber's line, numbered from 1.
+    pub(super) fn line(&self, number: u16) -> (Option<u16>, Option<u16>) {
+        let (s_vlan, c_vlan) = match self.model {
+            VlanModel::OneToOne => (self.s_vlan, number),
+            VlanModel::ManyToOne => (self.s_vlan + OWN_S_VLANS, SHARED_C_VLAN),
+        };
+        match self.tagging {
+            Tagging::Qinq => (Some(s_vlan), Some(c_vlan)),
+            Tagging::Single => (None, Some(c_vlan)),
+            Tagging::Untagged => (None, None),
+        }
     }
 
     fn dhcp(&self) -> String {
