@@ -91,17 +91,25 @@ impl FibWriter {
                 groups.insert(index as u32, word & VALUE_MASK);
             }
         }
-        let free_groups = (0..fib.tbl8.len() as u32)
-            .rev()
-            .filter(|g| !used[*g as usize])
-            .collect();
         FibWriter {
+            groups,
+            free_groups: (0..fib.tbl8.len() as u32)
+                .rev()
+                .filter(|g| !used[*g as usize])
+                .collect(),
+            ..FibWriter::fresh(fib)
+        }
+    }
+
+    /// Takes over a table that was made just now and that nobody wrote: its 64 MiB need not be read.
+    pub fn fresh(fib: Fib) -> FibWriter {
+        FibWriter {
+            free_groups: (0..fib.tbl8.len() as u32).rev().collect(),
             fib,
             routes: HashMap::new(),
             lengths: [0; 33],
             long_routes: HashMap::new(),
-            groups,
-            free_groups,
+            groups: HashMap::new(),
             retired: Retired::default(),
             unlinked: Vec::new(),
         }

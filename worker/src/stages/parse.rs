@@ -19,6 +19,7 @@
 use arrayvec::ArrayVec;
 use shm_bridge::DropReason;
 use shm_bridge::session::mac_bits;
+use zerocopy::byteorder::network_endian::U16;
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use crate::burst::{Burst, Lane, Marks, Meta, StrippedTags};
@@ -27,7 +28,7 @@ use crate::ports::{Access, Port, Side, Tagging};
 use crate::wire::ethernet::{self, Ethernet};
 use crate::wire::ipv4::{self, Ipv4, Options};
 use crate::wire::link::{DoubleTagged, Head, SingleTagged, Untagged};
-use crate::wire::vlan::{self, Tag};
+use crate::wire::vlan;
 use crate::wire::{checksum, udp};
 
 pub fn run(burst: &mut Burst<'_>, context: &mut Context) {
@@ -200,7 +201,9 @@ fn whole(lane: &mut Lane<'_>, port: &Port) -> Result<(), DropReason> {
     if !ethernet::is_unicast(ethernet.source) {
         return Err(DropReason::BadEthernet);
     }
-    let tags = Tags::read(meta.stripped, |offset| frame.header(offset))?;
+    let tags = Tags::read(meta.stripped, |offset| {
+        frame.header(offset).map(|word: &U16| word.get())
+    })?;
     (meta.s_vlan, meta.c_vlan) = tags.of_port(port).ok_or(DropReason::BadTags)?;
     meta.l3 = tags.end as u8;
     meta.source_mac = mac_bits(ethernet.source);
@@ -281,10 +284,7 @@ struct Tags {
 
 impl Tags {
     /// The NIC's tags come before those in the frame. More than two are wrong on any port.
-    fn read<'f>(
-        stripped: StrippedTags,
-        tag_at: impl Fn(usize) -> Option<&'f Tag>,
-    ) -> Result<Tags, DropReason> {
+    fn read(stripped: StrippedTags, word_at: impl Fn(usize) -> Option<u16>) -> Result<Tags, DropReason> {
         // The EtherType stands where a tag's TPID would.
         let mut end = ethernet::HEADER_BYTES;
         let mut tags = ArrayVec::new();
@@ -294,23 +294,15 @@ impl Tags {
             StrippedTags::Two { outer_tci, inner_tci } => tags.extend([(None, outer_tci), (None, inner_tci)]),
         }
         loop {
-            let place = end - size_of::<u16>();
-            // The last two bytes of an Ethernet header may be the last of the frame, so only the TPID is sure to be there.
-            match tag_at(place) {
-                Some(tag) if vlan::is_tpid(tag.tpid.get()) => {
-                    tags.try_push((Some(tag.tpid.get()), tag.tci.get()))
-                        .map_err(|_| DropReason::BadTags)?;
-                    end += vlan::TAG_BYTES;
-                }
-                Some(tag) => {
-                    return Ok(Tags {
-                        tags,
-                        ethertype: tag.tpid.get(),
-                        end,
-                    });
-                }
-                None => return Err(DropReason::Truncated),
+            let place = end - size_of::<U16>();
+            let ethertype = word_at(place).ok_or(DropReason::Truncated)?;
+            if !vlan::is_tpid(ethertype) {
+                return Ok(Tags { tags, ethertype, end });
             }
+            let tci = word_at(end).ok_or(DropReason::Truncated)?;
+            tags.try_push((Some(ethertype), tci))
+                .map_err(|_| DropReason::BadTags)?;
+            end += vlan::TAG_BYTES;
         }
     }
 

@@ -147,7 +147,7 @@ impl World {
         tables.gardens.fill(0, &garden());
         tables.gardens.set_profile(GARDEN, 0, garden().len() as u32);
 
-        let mut fib = FibWriter::attach(tables.fib.clone());
+        let mut fib = FibWriter::fresh(tables.fib.clone());
         for (prefix, leaf) in routes() {
             fib.set(prefix, leaf).expect("room for the routes");
         }
@@ -243,6 +243,11 @@ impl World {
     /// One frame, with the whole burst's counts.
     pub fn summary(&mut self, port: u8, frame: &[u8]) -> Summary {
         self.burst(port, Way::Whole, &[(frame, StrippedTags::None)])
+    }
+
+    /// The same frame several times in one burst.
+    pub fn repeat(&mut self, port: u8, frame: &[u8], times: usize) -> Summary {
+        self.burst(port, Way::Whole, &vec![(frame, StrippedTags::None); times])
     }
 
     /// One frame whose outer tags the NIC has taken out.
