@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod neighbour;
 pub mod olt;
 pub mod pool;
+pub mod publish;
 pub mod rest;
 pub mod session;
 pub mod store;

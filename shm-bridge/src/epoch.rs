@@ -20,8 +20,13 @@ pub const FIRST: u64 = 1;
 /// Worker side, before every burst while online.
 #[inline(always)]
 pub fn quiesce(global: &AtomicU64, slot: &AtomicU64) {
-    let epoch = global.load(Ordering::Acquire);
-    slot.store(epoch, Ordering::Release);
+    slot.store(present(global), Ordering::Release);
+}
+
+/// The epoch to show. Before the first control it is 0, which would say "offline".
+#[inline(always)]
+fn present(global: &AtomicU64) -> u64 {
+    global.load(Ordering::Acquire).max(FIRST)
 }
 
 /// Worker side, before sleeping: all reads are over.
@@ -31,8 +36,7 @@ pub fn go_offline(slot: &AtomicU64) {
 
 /// Worker side, at start and after sleeping, before the first read.
 pub fn go_online(global: &AtomicU64, slot: &AtomicU64) {
-    let epoch = global.load(Ordering::Acquire);
-    slot.store(epoch, Ordering::Relaxed);
+    slot.store(present(global), Ordering::Relaxed);
     fence(Ordering::SeqCst);
 }
 

@@ -59,6 +59,18 @@ impl RuleCells {
         self.ports.store(protocol | ports, Ordering::Relaxed);
     }
 
+    /// Copies the rule out.
+    fn read(&self) -> Rule {
+        let prefix = self.prefix.load(Ordering::Relaxed);
+        let rest = self.ports.load(Ordering::Relaxed);
+        Rule {
+            network: Ipv4Addr::from(prefix as u32),
+            prefix_len: ((prefix >> 32) as u32).leading_ones() as u8,
+            protocol: (rest & ANY_PROTOCOL == 0).then_some(rest as u8),
+            ports: (rest & ANY_PORT == 0).then_some(((rest >> 16) as u16, (rest >> 32) as u16)),
+        }
+    }
+
     #[inline(always)]
     fn permits(&self, flow: &Flow) -> bool {
         let prefix = self.prefix.load(Ordering::Relaxed);
@@ -130,6 +142,15 @@ impl Gardens {
             .store(u64::from(start) | u64::from(count) << 32, Ordering::Release);
     }
 
+    /// The rules of a profile as they stand; `None` where it has none or they do not lie in the table.
+    pub fn read(&self, number: u8) -> Option<Vec<Rule>> {
+        let (start, count) = self.profile(number);
+        let rules = self
+            .rules
+            .get(start as usize..(start as usize).saturating_add(count as usize))?;
+        (!rules.is_empty()).then(|| rules.iter().map(RuleCells::read).collect())
+    }
+
     /// The run of rules of a profile, as (start, count).
     pub fn profile(&self, number: u8) -> (u32, u32) {
         let word = self.profiles[usize::from(number)].load(Ordering::Acquire);
@@ -193,6 +214,26 @@ mod tests {
         assert_eq!(judge([8, 8, 8, 8], 17, Some(53)), Judgement::Permitted);
         assert_eq!(judge([9, 9, 9, 9], 17, Some(53)), Judgement::Refused);
         assert_eq!(judge([198, 51, 100, 7], 1, None), Judgement::Permitted);
+    }
+
+    #[test]
+    fn rules_read_back_as_they_were_filled() {
+        let gardens = gardens();
+        let rules = gardens.read(1).unwrap();
+        assert_eq!(rules.len(), 3);
+        assert_eq!(rules[0].ports, Some((80, 80)));
+        assert_eq!(
+            rules[2],
+            Rule {
+                network: Ipv4Addr::new(198, 51, 100, 0),
+                prefix_len: 24,
+                protocol: Some(1),
+                ports: None,
+            }
+        );
+        assert_eq!(gardens.read(9), None);
+        gardens.set_profile(9, u32::MAX, u32::MAX);
+        assert_eq!(gardens.read(9), None);
     }
 
     #[test]

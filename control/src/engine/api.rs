@@ -494,6 +494,10 @@ pub enum TableError {
     NoPolicer(usize),
     #[error("no garden {0:?} is configured")]
     NoGarden(String),
+    #[error("row {0} was not set aside for this session")]
+    NotReserved(u32),
+    #[error("row {0} is not published")]
+    NotPublished(u32),
     #[error("{0}")]
     Access(String),
     #[error("{0}")]

@@ -168,6 +168,11 @@ impl FibWriter {
         !self.unlinked.is_empty()
     }
 
+    /// Whether groups wait for their grace period.
+    pub fn is_waiting(&self) -> bool {
+        self.wants_epoch() || !self.retired.is_empty()
+    }
+
     /// Takes back the groups whose grace period is over.
     pub fn reclaim(&mut self, reached: impl Fn(u64) -> bool) {
         while let Some(group) = self.retired.pop(&reached) {
@@ -215,10 +220,14 @@ impl FibWriter {
             let start = (prefix.network >> 8) as usize;
             wanted[start..start + (1 << (24 - prefix.len))].fill(leaf.to_word());
         }
+        // A link is no leaf, so it can mark the entries that need a group.
+        for index in self.long_routes.keys() {
+            wanted[*index as usize] = LINK << KIND_SHIFT;
+        }
         let mut differed = self.store_default();
         for (index, word) in wanted.into_iter().enumerate() {
             let index = index as u32;
-            if self.long_routes.contains_key(&index) {
+            if word == LINK << KIND_SHIFT {
                 differed += self.store_entry(index)?;
             } else if self.fib.tbl24[index as usize].load(Ordering::Relaxed) != word {
                 differed += self.unlink(index, word);
