@@ -276,7 +276,7 @@ fn start_worker(spec: &WorldSpec, ground: &Ground) -> io::Result<Process> {
             .log()
             .lines()
             .skip(before)
-            .any(|line| line.starts_with("ready"))
+            .any(|line| line.starts_with("sluice-worker: ready"))
     })?;
     ground.settle()?;
     Ok(worker)
