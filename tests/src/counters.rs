@@ -1,12 +1,16 @@
 //! The BNG's drop counters as REST shows them, compared before and after.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use olt_sim::lab::namespace::wait_until;
 use olt_sim::lab::world::ControlApi;
 use serde_json::Value;
 
-use crate::{PATIENCE, SILENCE};
+use crate::PATIENCE;
+
+/// The counters are flushed with each burst; what has not been counted by then never is.
+const SETTLE: Duration = Duration::from_millis(100);
 
 /// Packets dropped so far, by reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,7 +42,7 @@ impl Drops {
     /// Waits until exactly `expected` was counted since `self` was read, no more and nothing else, and that it
     /// stays so; otherwise the story ends with what was counted instead.
     #[track_caller]
-    pub fn expect(&self, api: &ControlApi, expected: &[(&str, u64)]) {
+    pub fn expect(&self, api: &ControlApi, what: &str, expected: &[(&str, u64)]) {
         for (reason, _) in expected {
             self.of(reason);
         }
@@ -49,9 +53,9 @@ impl Drops {
             .collect();
         let counted = || Self::read(api).since(self);
         if wait_until(PATIENCE, || (counted() == expected).then_some(())).is_some() {
-            std::thread::sleep(SILENCE / 2);
+            std::thread::sleep(SETTLE);
         }
-        assert_eq!(counted(), expected, "drops since the last look");
+        assert_eq!(counted(), expected, "drops for: {what}");
     }
 }
 

@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 pub mod counters;
+pub mod hostile;
 pub mod scapy;
 pub mod world;
 
 pub use counters::Drops;
+pub use hostile::{Attempt, BNG_MAC};
 pub use scapy::Scapy;
 pub use world::{activate, connect, eventually, sessions, start};
 

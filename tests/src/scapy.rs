@@ -6,6 +6,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use olt_sim::lab::Namespace;
 use serde_json::Value;
 
+/// The distribution's interpreter, which has the distribution's scapy; another `python3` may come first in PATH.
+const PYTHON: &str = "/usr/bin/python3";
+
 /// Takes Python from standard input, a JSON string a line; answers with what the code left in `result`.
 /// Whatever scapy prints goes to standard error.
 const INTERPRETER: &str = r#"
@@ -38,7 +41,7 @@ pub struct Scapy {
 
 impl Scapy {
     pub fn start(namespace: &Namespace) -> Self {
-        Self::run(namespace.command("python3"))
+        Self::run(namespace.command(PYTHON))
     }
 
     fn run(mut command: Command) -> Self {
@@ -100,7 +103,7 @@ mod tests {
 
     #[test]
     fn code_is_run_and_its_result_comes_back() {
-        let mut scapy = Scapy::run(Command::new("python3"));
+        let mut scapy = Scapy::run(Command::new(PYTHON));
 
         scapy.exec("ttl = 7");
         let bytes = scapy.exec("print('noise'); result = len(bytes(IP(ttl=ttl)/UDP()))");
@@ -111,6 +114,6 @@ mod tests {
     #[test]
     #[should_panic(expected = "NameError")]
     fn a_mistake_in_the_code_is_told() {
-        Scapy::run(Command::new("python3")).exec("result = nothing_of_that_name");
+        Scapy::run(Command::new(PYTHON)).exec("result = nothing_of_that_name");
     }
 }
