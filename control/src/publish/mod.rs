@@ -38,7 +38,7 @@ use shm_bridge::{ControlSide, Direction, SessionIndex};
 use sluice_config::Config;
 
 use crate::engine::{PolicyImage, ReservedRow, SessionImage, TableError};
-use crate::neighbour::Hop;
+pub use crate::neighbour::Hop;
 use crate::session::{SessionId, State, Totals};
 
 use adjacencies::AdjacencyNumbers;
