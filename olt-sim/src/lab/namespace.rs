@@ -1,8 +1,8 @@
 //! Network namespaces with unique names, and their removal whatever happens.
 //!
-//! A [`Lab`] owns a name prefix, a directory and a *janitor*: a shell that reads the names of namespaces from
-//! a pipe. When this process ends, in whatever way, the pipe closes, and the janitor kills what still runs in
-//! those namespaces and removes them with the directory. It has its own process group, so a terminal's
+//! A [`Lab`] owns a name prefix, a directory and a *janitor*: a shell that reads the names of namespaces (and of
+//! files elsewhere) from a pipe. When this process ends, in whatever way, the pipe closes, and the janitor kills what still runs in
+//! those namespaces and removes them with the files and the directory. It has its own process group, so a terminal's
 //! Ctrl-C does not reach it.
 
 use std::fs;
@@ -21,13 +21,21 @@ static LABS: AtomicU32 = AtomicU32::new(0);
 const JANITOR: &str = r#"
 dir=$1
 names=
-while read -r name; do names="$names $name"; done
+files=
+while read -r name; do
+    case $name in
+        keep) dir= ;;
+        /*) files="$files $name" ;;
+        *) names="$names $name" ;;
+    esac
+done
 for name in $names; do
     [ -e "/run/netns/$name" ] || continue
     pids=$(ip netns pids "$name")
     [ -z "$pids" ] || kill -9 $pids
     ip netns del "$name"
 done
+[ -z "$files" ] || rm -f $files
 case $dir in */sluice-lab-*) rm -rf "$dir" ;; esac
 "#;
 
@@ -94,14 +102,33 @@ impl Lab {
         &self.inner.directory
     }
 
+    /// Leaves the directory there at the end, as `SLUICE_LAB_KEEP` does: something went wrong, or somebody asked.
+    pub fn keep(&self) -> io::Result<()> {
+        self.tell_janitor("keep")
+    }
+
+    /// A file outside the directory, by its whole path, that is to go with the lab.
+    pub fn remove_at_the_end(&self, file: &Path) -> io::Result<()> {
+        let path = file.display().to_string();
+        if !file.is_absolute() || path.contains(char::is_whitespace) {
+            return Err(io::Error::other(format!("{path:?}: not a plain absolute path")));
+        }
+        self.tell_janitor(&path)
+    }
+
+    fn tell_janitor(&self, line: &str) -> io::Result<()> {
+        if let Some((_, names)) = &mut *self.inner.janitor() {
+            writeln!(names, "{line}")?;
+            names.flush()?;
+        }
+        Ok(())
+    }
+
     /// Makes the namespace `<prefix>-<name>`, loopback up, IPv6 and forwarding off.
     pub fn namespace(&self, name: &str) -> io::Result<Namespace> {
         let full = format!("{}-{name}", self.inner.prefix);
-        if let Some((_, names)) = &mut *self.inner.janitor() {
-            // Told before it exists: no moment is uncovered.
-            writeln!(names, "{full}")?;
-            names.flush()?;
-        }
+        // Told before it exists: no moment is uncovered.
+        self.tell_janitor(&full)?;
         run(Command::new("ip").args(["netns", "add", &full]))?;
         let namespace = Namespace {
             netns: Netns::named(&full),

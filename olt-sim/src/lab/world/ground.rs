@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::lab::core_side::{CoreConfig, CoreSide};
 use crate::lab::namespace::{Lab, Namespace};
@@ -83,6 +83,14 @@ impl Ground {
 
     pub fn olt_socket(&self) -> PathBuf {
         self.run_directory().join("olt.sock")
+    }
+
+    /// Where the BNG puts its segment if it is to lie on this hugetlbfs: outside the lab's directory.
+    pub fn huge_segment(&self, hugetlbfs: &str) -> Option<PathBuf> {
+        let file = format!("{}.seg", self.lab.prefix());
+        hugetlbfs
+            .starts_with('/')
+            .then(|| Path::new(hugetlbfs).join("sluice").join(file))
     }
 
     pub fn settings_path(&self) -> PathBuf {

@@ -16,9 +16,11 @@ mod ground;
 mod settings;
 mod subscriber;
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use control_api::ControlApi;
@@ -34,6 +36,8 @@ use crate::config::{OltConfig, OntConfig, ServiceProfile, Tagging, TrunkConfig, 
 use crate::olt::{Olt, OltHandle};
 use crate::wire::VlanId;
 
+/// What the worker says once its lcores poll.
+const WORKER_READY: &str = "sluice-worker: ready";
 /// A worker maps memory and probes devices before it is ready.
 const WORKER_PATIENCE: Duration = Duration::from_secs(30);
 const CONTROL_PATIENCE: Duration = Duration::from_secs(20);
@@ -61,6 +65,37 @@ pub struct WorldSpec {
     /// The programs; absent = found by [`find_binary`].
     pub worker: Option<PathBuf>,
     pub control: Option<PathBuf>,
+    /// Absent = a new one, whose directory goes even if the start fails.
+    pub lab: Option<Lab>,
+    pub steps: Steps,
+}
+
+/// Who is told what is being set up, and may stop it by an error.
+#[derive(Clone)]
+pub struct Steps(Arc<Listener>);
+
+type Listener = dyn Fn(&str) -> io::Result<()> + Send + Sync;
+
+impl Steps {
+    pub fn tell(listener: impl Fn(&str) -> io::Result<()> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(listener))
+    }
+
+    fn begin(&self, what: &str) -> io::Result<()> {
+        (self.0)(what)
+    }
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Self::tell(|_| Ok(()))
+    }
+}
+
+impl fmt::Debug for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Steps(…)")
+    }
 }
 
 /// The worker's packet memory.
@@ -95,6 +130,8 @@ impl Default for WorldSpec {
             edit_settings: |text| text,
             worker: None,
             control: None,
+            lab: None,
+            steps: Steps::default(),
         }
     }
 }
@@ -124,16 +161,26 @@ impl World {
                 .take()
                 .map_or_else(|| find_binary("sluice-control"), Ok)?,
         );
-        let ground = Ground::prepare(&Lab::new()?, spec.core.clone())?;
+        let steps = spec.steps.clone();
+        let lab = spec.lab.clone().map_or_else(Lab::new, Ok)?;
+        steps.begin("core side: namespace, ports, portals, resolvers, internet host")?;
+        let ground = Ground::prepare(&lab, spec.core.clone())?;
+        if let Some(segment) = ground.huge_segment(&spec.settings.hugetlbfs) {
+            lab.remove_at_the_end(&segment)?;
+        }
         ground.write_settings(
             &(spec.edit_settings)(spec.settings.render(&ground)),
             &spec.settings.subscribers,
         )?;
 
+        steps.begin("sluice-worker")?;
         let worker = start_worker(&spec, &ground)?;
+        steps.begin("sluice-control")?;
         let api = ControlApi::new(ground.control_socket());
         let control = start_control(&spec, &ground, &api)?;
+        steps.begin("access node agg-01")?;
         let olt = start_olt(&spec, &ground)?;
+        steps.begin("homes")?;
         let subscribers = (0..spec.subscribers)
             .map(|index| Subscriber::prepare(&ground.lab, index, &ont_of(&spec, index)))
             .collect::<io::Result<Vec<_>>>()?;
@@ -276,7 +323,7 @@ fn start_worker(spec: &WorldSpec, ground: &Ground) -> io::Result<Process> {
             .log()
             .lines()
             .skip(before)
-            .any(|line| line.starts_with("sluice-worker: ready"))
+            .any(|line| line.starts_with(WORKER_READY))
     })?;
     ground.settle()?;
     Ok(worker)
