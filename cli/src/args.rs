@@ -7,6 +7,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::client::Client;
+use crate::demo::Demo;
 use crate::error::CliError;
 use crate::output::Format;
 use crate::rate::Rate;
@@ -17,7 +18,8 @@ const EXIT_CODES: &str = "Exit codes:
   0  done
   1  refused or failed; the reason is on standard error
   2  wrong usage
-  3  the control process cannot be reached";
+  3  the control process cannot be reached
+  130  interrupted";
 
 /// The command of the Sluice broadband network gateway.
 #[derive(Debug, Parser)]
@@ -61,6 +63,8 @@ pub enum Action {
     Check(Check),
     /// Run control and worker, and start anew whichever dies.
     Run(Run),
+    /// Play a subscriber's whole life on real frames, in network namespaces of its own.
+    Demo(Demo),
     /// Show what the gateway knows.
     Show {
         #[command(subcommand)]

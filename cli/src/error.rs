@@ -24,6 +24,9 @@ pub enum CliError {
     /// The reason was printed already; exit code 1.
     #[error("")]
     Told,
+    /// Ended by a signal, which was told already; exit code 130.
+    #[error("")]
+    Interrupted,
     /// Nobody reads what is printed (a closed pipe): no failure.
     #[error("")]
     NoReader,
@@ -58,7 +61,7 @@ impl CliError {
     /// Tells the operator.
     pub fn report(&self) {
         match self {
-            CliError::NoReader | CliError::Told => {}
+            CliError::NoReader | CliError::Told | CliError::Interrupted => {}
             CliError::Config(error) => {
                 let fancy = miette::GraphicalReportHandler::new();
                 let mut text = String::new();
@@ -75,6 +78,7 @@ impl CliError {
         match self {
             CliError::NoReader => ExitCode::SUCCESS,
             CliError::Unreachable { .. } => ExitCode::from(3),
+            CliError::Interrupted => ExitCode::from(130),
             _ => ExitCode::from(1),
         }
     }

@@ -2,18 +2,20 @@
 //!
 //! ```text
 //!  sluice check FILE ─────────► sluice-config
+//!  sluice demo ───────────────► olt-sim's lab: both processes, ONTs, subscribers, core side
 //!  sluice run ────────────────► supervisor ──► sluice-control, sluice-worker
 //!  sluice show | activate … ──► control.sock ──► REST ──► table or JSON
 //! ```
 //!
 //! Everything shown is the REST API's answer; `--json` prints it as it came. Exit codes: 0 done, 1 refused or failed, 2 wrong usage,
-//! 3 the control process cannot be reached.
+//! 3 the control process cannot be reached, 130 interrupted.
 #![forbid(unsafe_code)]
 
 mod args;
 mod check;
 mod client;
 mod command;
+mod demo;
 mod error;
 mod events;
 mod output;
@@ -49,6 +51,7 @@ fn act(args: Args) -> Result<(), CliError> {
         .map_err(|cause| CliError::failed(format!("tokio cannot start: {cause}")))?;
     let format = args.format();
     match args.action {
+        Action::Demo(play) => demo::demo(&play, format),
         Action::Check(check) => check::check(&check.file, format),
         Action::Completions { shell } => {
             let mut script = Vec::new();
