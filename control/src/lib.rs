@@ -14,6 +14,7 @@
 
 pub mod aaa;
 pub mod dhcp;
+pub mod driver;
 pub mod engine;
 pub mod events;
 pub mod frames;

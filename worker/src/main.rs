@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser;
-use miette::IntoDiagnostic as _;
 use shm_bridge::WorkerSide;
 use shm_bridge::sides::Tables;
 use sluice_config::Config;
@@ -27,7 +26,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = Arguments::parse_from(ours(std::env::args()));
     // A wrong file is said before DPDK takes memory and devices.
-    let config = match Config::load(&arguments.config).into_diagnostic() {
+    let config = match Config::load(&arguments.config).map_err(miette::Report::new) {
         Ok(config) => config,
         Err(report) => {
             eprintln!("{report:?}");
