@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use olt_sim::lab::Lease;
 use olt_sim::lab::namespace::wait_until;
-use olt_sim::lab::world::{World, WorldSpec};
+use olt_sim::lab::world::{Subscriber, World, WorldSpec};
 use serde_json::Value;
 
 /// Networks of the lab's pools.
@@ -77,6 +77,19 @@ pub fn eventually(what: &str, patience: Duration, mut question: impl FnMut() -> 
         "{what}: not within {:.1} s",
         patience.as_secs_f32()
     );
+}
+
+/// MAC address of the subscriber's interface.
+#[track_caller]
+pub fn mac_of(subscriber: &Subscriber) -> String {
+    let shown = subscriber
+        .namespace
+        .ip(&["-j", "link", "show", &subscriber.ont.interface]);
+    let links: Value = serde_json::from_str(&shown.expect("the ONT is connected")).expect("ip prints JSON");
+    links[0]["address"]
+        .as_str()
+        .expect("a link has an address")
+        .to_owned()
 }
 
 /// Is the address within the network?

@@ -30,7 +30,7 @@ done
 stdbuf -oL dpdk-testpmd "${eal[@]}" -- --total-num-mbufs=4096 --forward-mode=io --auto-start --stats-period=60 > >(
     while read -r line; do
         echo "$line"
-        case $line in "io packet forwarding"*) echo ready ;; esac
+        case $line in "io packet forwarding"*) echo "sluice-worker: ready" ;; esac
     done
 ) &
 testpmd=$!
