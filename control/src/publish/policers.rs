@@ -144,18 +144,15 @@ impl Policers {
             let Some(slot) = self.uses.get_mut(usize::from(number)) else {
                 continue;
             };
-            match slot {
-                Some(used) => {
-                    used.waiting -= 1;
-                    if used.count > 0 || used.waiting > 0 {
-                        continue;
-                    }
-                    if self.numbers.get(&used.rate) == Some(&number) {
-                        self.numbers.remove(&used.rate);
-                    }
-                    *slot = None;
+            if let Some(used) = slot {
+                used.waiting = used.waiting.saturating_sub(1);
+                if used.count > 0 || used.waiting > 0 {
+                    continue;
                 }
-                None => {}
+                if self.numbers.get(&used.rate) == Some(&number) {
+                    self.numbers.remove(&used.rate);
+                }
+                *slot = None;
             }
             self.free.push(number);
         }
