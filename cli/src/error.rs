@@ -1,6 +1,6 @@
 //! What can go wrong, and the exit code that says so.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,18 +60,19 @@ impl CliError {
 
     /// Tells the operator.
     pub fn report(&self) {
-        match self {
-            CliError::NoReader | CliError::Told | CliError::Interrupted => {}
+        let text = match self {
+            CliError::NoReader | CliError::Told | CliError::Interrupted => return,
             CliError::Config(error) => {
-                let fancy = miette::GraphicalReportHandler::new();
                 let mut text = String::new();
-                match fancy.render_report(&mut text, error.as_ref()) {
-                    Ok(()) => eprintln!("{text}"),
-                    Err(_) => eprintln!("{error}"),
+                match miette::GraphicalReportHandler::new().render_report(&mut text, error.as_ref()) {
+                    Ok(()) => text,
+                    Err(_) => error.to_string(),
                 }
             }
-            other => eprintln!("sluice: {other}"),
-        }
+            other => format!("sluice: {other}"),
+        };
+        // Where nobody reads standard error, the exit code is all that is left to say.
+        writeln!(io::stderr(), "{text}").unwrap_or_default();
     }
 
     pub fn exit_code(&self) -> ExitCode {

@@ -10,6 +10,7 @@
 //! restarts for ever hides that nothing works. SIGHUP (reload) goes to control alone. The two are in process groups of their own, so that
 //! an interrupt at the terminal reaches them only in the order above.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -31,6 +32,13 @@ const DEATHS_MAX: u32 = 6;
 /// How long the worker waits for control to answer at the start. It can run without.
 const CONTROL_PATIENCE: Duration = Duration::from_secs(10);
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
+/// A line for whoever reads standard error; that nobody does any more must not end a supervisor, as `eprintln!` would.
+macro_rules! note {
+    ($($what:tt)*) => {
+        writeln!(std::io::stderr(), $($what)*).unwrap_or_default()
+    };
+}
 
 /// What to run.
 #[derive(Debug)]
@@ -91,7 +99,7 @@ async fn wait_for_control(socket: &Path) {
         }
     };
     if timeout(CONTROL_PATIENCE, answered).await.is_err() {
-        eprintln!(
+        note!(
             "sluice: control does not answer on {} yet; the worker starts without it",
             client.socket().display()
         );
@@ -135,7 +143,7 @@ impl<'a> Supervised<'a> {
             .spawn();
         match spawned {
             Ok(child) => {
-                eprintln!(
+                note!(
                     "sluice: {} runs as process {}",
                     self.program.name,
                     child.id().unwrap_or(0)
@@ -143,7 +151,7 @@ impl<'a> Supervised<'a> {
                 self.state = State::Running(child);
             }
             Err(cause) => {
-                eprintln!(
+                note!(
                     "sluice: {} cannot be started: {cause}",
                     self.program.path.display()
                 );
@@ -178,7 +186,7 @@ impl<'a> Supervised<'a> {
         if self.started.elapsed() >= HEALTHY {
             self.early_deaths = 0;
         }
-        eprintln!("sluice: {} {how}", self.program.name);
+        note!("sluice: {} {how}", self.program.name);
         self.start_later();
     }
 
@@ -198,7 +206,7 @@ impl<'a> Supervised<'a> {
             .and_then(|id| i32::try_from(id).ok())
             .and_then(Pid::from_raw);
         if let Some(Err(error)) = pid.map(|pid| kill_process(pid, signal)) {
-            eprintln!("sluice: {} could not be signalled: {error}", self.program.name);
+            note!("sluice: {} could not be signalled: {error}", self.program.name);
         }
     }
 
@@ -215,7 +223,7 @@ impl<'a> Supervised<'a> {
                 Err(cause) => cause.to_string(),
             },
         };
-        eprintln!("sluice: {} {how}", self.program.name);
+        note!("sluice: {} {how}", self.program.name);
         self.state = State::Stopped;
     }
 }

@@ -82,8 +82,32 @@ fn signal(pid: &str, name: &str) {
     assert!(done.unwrap().success());
 }
 
-fn end(child: Child) -> Outcome {
-    child.wait_with_output().unwrap().into()
+/// `sluice run`, ended with what it runs also when the test fails.
+struct Supervisor(Option<Child>);
+
+impl Supervisor {
+    fn start(bench: &Bench) -> Supervisor {
+        let mut command = bench.command();
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        Supervisor(Some(command.spawn().unwrap()))
+    }
+
+    fn signal(&self, name: &str) {
+        signal(&self.0.as_ref().unwrap().id().to_string(), name);
+    }
+
+    fn end(mut self) -> Outcome {
+        self.0.take().unwrap().wait_with_output().unwrap().into()
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            signal(&child.id().to_string(), "TERM");
+            child.wait().ok();
+        }
+    }
 }
 
 /// Answers `/health`, as control would, so that the worker need not wait.
@@ -108,26 +132,27 @@ fn answer_for_control(socket: &Path) {
 fn both_run_the_one_that_dies_is_started_anew_and_they_stop_in_order() {
     let bench = Bench::new(PROGRAM, PROGRAM);
     answer_for_control(&bench.path("control.sock"));
-    let child = bench.command().stderr(Stdio::piped()).spawn().unwrap();
+    let supervisor = Supervisor::start(&bench);
+    bench.wait_for("sluice-control start", 1);
     bench.wait_for("sluice-worker start", 1);
     let config = bench.path("sluice.toml");
-    assert_eq!(
-        bench.log(),
-        format!(
-            "sluice-control start --config {0}\nsluice-worker start -l 1 -- --config {0}\n",
-            config.display()
-        )
-    );
+    for line in [
+        format!("sluice-control start --config {}", config.display()),
+        format!("sluice-worker start -l 1 -- --config {}", config.display()),
+    ] {
+        let log = bench.log();
+        assert!(log.lines().any(|found| found == line), "{line}\n{log}");
+    }
 
     signal(
         &fs::read_to_string(bench.path("sluice-worker.pid")).unwrap(),
         "KILL",
     );
     bench.wait_for("sluice-worker start", 2);
-    signal(&child.id().to_string(), "HUP");
+    supervisor.signal("HUP");
     bench.wait_for("sluice-control reload", 1);
-    signal(&child.id().to_string(), "TERM");
-    let outcome = end(child);
+    supervisor.signal("TERM");
+    let outcome = supervisor.end();
 
     assert_eq!(outcome.code, 0, "{}", outcome.err);
     assert!(
@@ -141,6 +166,25 @@ fn both_run_the_one_that_dies_is_started_anew_and_they_stop_in_order() {
     assert!(
         log.ends_with("sluice-worker stop\nsluice-control stop\n"),
         "{log}"
+    );
+}
+
+#[test]
+fn a_supervisor_that_nobody_listens_to_still_stops_both() {
+    let bench = Bench::new(PROGRAM, PROGRAM);
+    answer_for_control(&bench.path("control.sock"));
+    let mut supervisor = Supervisor::start(&bench);
+    bench.wait_for("sluice-control start", 1);
+    bench.wait_for("sluice-worker start", 1);
+
+    drop(supervisor.0.as_mut().unwrap().stderr.take());
+    supervisor.signal("TERM");
+
+    assert_eq!(supervisor.end().code, 0);
+    assert!(
+        bench.log().ends_with("sluice-worker stop\nsluice-control stop\n"),
+        "{}",
+        bench.log()
     );
 }
 
