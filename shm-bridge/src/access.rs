@@ -76,6 +76,8 @@ pub struct AccessIndex {
     pub(crate) directory: Shared<AtomicU32>,
     pub(crate) blocks: Shared<[AtomicU32; VLANS]>,
     pub(crate) buckets: Shared<BucketCells>,
+    /// Chosen by the segment's creator: hosts choose their MAC addresses, but not where they come to lie.
+    pub(crate) seed: u64,
 }
 
 impl AccessIndex {
@@ -160,11 +162,12 @@ impl AccessIndex {
 
     fn place(&self, key: &AccessKey) -> Place {
         let line = u64::from(key.port) | u64::from(key.s_vlan) << 16 | u64::from(key.c_vlan) << 32;
-        let hash = mix(line, key.mac);
+        let hash = mix(line, key.mac, self.seed);
         let mask = self.buckets.len() - 1;
         let tag = (hash >> 32) as u32;
         let first = hash as usize & mask;
-        let second = (first ^ (tag as usize).wrapping_mul(0x5bd1_e995)) & mask;
+        // An odd distance: never the first one again.
+        let second = (first ^ (tag as usize).wrapping_mul(0x5bd1_e995) | 1) & mask;
         Place { tag, first, second }
     }
 
@@ -186,10 +189,11 @@ struct Place {
 /// Mixes two words by the folded product of 64 x 64 bits: structured keys (consecutive tags, MACs of one maker) spread
 /// evenly, which a CRC with linear probing does not do.
 #[inline(always)]
-fn mix(a: u64, b: u64) -> u64 {
-    let product = u128::from(a ^ 0xa076_1d64_78bd_642f) * u128::from(b ^ 0xe703_7ed1_a0b4_28db);
+fn mix(a: u64, b: u64, seed: u64) -> u64 {
+    let product = u128::from(a ^ seed ^ 0xa076_1d64_78bd_642f)
+        * u128::from(b ^ seed.rotate_left(32) ^ 0xe703_7ed1_a0b4_28db);
     let folded = product as u64 ^ (product >> 64) as u64;
-    let product = u128::from(folded) * 0x8ebc_6af0_9c88_c6e3u128;
+    let product = u128::from(folded ^ seed) * 0x8ebc_6af0_9c88_c6e3u128;
     product as u64 ^ (product >> 64) as u64
 }
 
@@ -246,8 +250,15 @@ impl AccessWriter {
             Some(LineModel::ManyToOne) => KIND_MANY_TO_ONE,
         };
         if word >> KIND_SHIFT != kind {
-            // A block left behind stays reserved until control starts anew: readers may still be in it.
             cell.store(kind << KIND_SHIFT, Ordering::Release);
+            // The block needs no grace period: who is still in it when another S-VLAN has it finds rows of other tags, and
+            // the lookup's verification refuses those.
+            if word >> KIND_SHIFT == KIND_ONE_TO_ONE {
+                let block = (word & BLOCK_MASK).wrapping_sub(1);
+                if (block as usize) < self.index.blocks.len() {
+                    self.free_blocks.push(block);
+                }
+            }
         }
     }
 
@@ -345,30 +356,27 @@ impl AccessWriter {
             return;
         };
         let word = cell.load(Ordering::Relaxed);
-        match word >> KIND_SHIFT {
-            KIND_ONE_TO_ONE => {
-                let block = self
-                    .index
-                    .blocks
-                    .get((word & BLOCK_MASK).wrapping_sub(1) as usize);
-                if let Some(slot) = block.and_then(|block| block.get(usize::from(key.c_vlan)))
-                    && slot.load(Ordering::Relaxed) == session.get()
-                {
+        if word >> KIND_SHIFT == KIND_ONE_TO_ONE {
+            let block = (word & BLOCK_MASK).wrapping_sub(1) as usize;
+            if let Some(slot) = self
+                .index
+                .blocks
+                .get(block)
+                .and_then(|block| block.get(usize::from(key.c_vlan)))
+                && slot.load(Ordering::Relaxed) == session.get()
+            {
+                slot.store(0, Ordering::Release);
+            }
+        }
+        // Whatever the line is today: its model may have been another when the session was entered.
+        let place = self.index.place(key);
+        let word = u64::from(place.tag) << 32 | u64::from(session.get());
+        for bucket in [place.first, place.second] {
+            for slot in &self.index.buckets[bucket].slots {
+                if slot.load(Ordering::Relaxed) == word {
                     slot.store(0, Ordering::Release);
                 }
             }
-            KIND_MANY_TO_ONE => {
-                let place = self.index.place(key);
-                let word = u64::from(place.tag) << 32 | u64::from(session.get());
-                for bucket in [place.first, place.second] {
-                    for slot in &self.index.buckets[bucket].slots {
-                        if slot.load(Ordering::Relaxed) == word {
-                            slot.store(0, Ordering::Release);
-                        }
-                    }
-                }
-            }
-            _ => {}
         }
     }
 

@@ -115,6 +115,18 @@ impl LcoreCells {
         self.punts.iter().fold(0, |sum, c| sum.wrapping_add(c.get()))
     }
 
+    /// Called by a new worker generation, before its lcores run: what the killed one had in hand is lost, so that the sum of
+    /// law 2 holds from here on. Counters are stored one by one; where the killed lcore had stored more departures than
+    /// arrivals, those packets did arrive, and their arrival is counted now.
+    pub(crate) fn close_generation(&self) {
+        let in_hand = self.in_hand();
+        if in_hand as i64 >= 0 {
+            self.lost_in_flight.add(in_hand);
+        } else {
+            self.rx.add(in_hand.wrapping_neg());
+        }
+    }
+
     /// What came in less what is accounted for: 0 at a burst boundary.
     pub fn in_hand(&self) -> u64 {
         let came = self

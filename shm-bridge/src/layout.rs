@@ -1,8 +1,8 @@
 //! Where everything lies in the segment, and how two processes make sure that they agree about it.
 //!
-//! Offsets follow from the [`Geometry`] alone. What does not follow from it, the sizes of cells and the names of reasons, is in
-//! [`FINGERPRINT`]: named numbers computed at compile time, stored in the preamble by whoever made the segment and compared by
-//! whoever attaches, so that a refusal names what differs.
+//! Offsets follow from the [`Geometry`]. What does not follow from it, the sizes of cells, the order of tables and the names of
+//! reasons, is in [`FINGERPRINT`]: named numbers computed at compile time, stored in the preamble by whoever made the segment and
+//! compared by whoever attaches, so that a refusal names what differs.
 
 use crate::access::{BucketCells, PORTS_MAX, VLANS};
 use crate::adjacency::AdjacencyCells;
@@ -24,7 +24,7 @@ pub const REGION_ALIGN: usize = 2 << 20;
 pub const HEADER_WORDS: usize = 64;
 
 /// Named numbers that must be equal on both sides.
-pub const FINGERPRINT: [(&str, u64); 14] = [
+pub const FINGERPRINT: [(&str, u64); 15] = [
     ("session row size", size_of::<RowCells>() as u64),
     ("session state size", size_of::<StateCells>() as u64),
     ("access bucket size", size_of::<BucketCells>() as u64),
@@ -36,14 +36,15 @@ pub const FINGERPRINT: [(&str, u64); 14] = [
     ("port status size", size_of::<PortStatusCells>() as u64),
     ("ring slot size", size_of::<Slot>() as u64),
     ("ports", PORTS_MAX as u64),
+    ("order and size of tables", Layout::of(&Geometry::DEFAULT).hash()),
     ("drop reasons", hash(DropReason::LABELS)),
     ("punt reasons", hash(PuntReason::LABELS)),
     // Raised by hand when the meaning of a word changes but no size does.
-    ("meaning", 1),
+    ("meaning", 2),
 ];
 
 /// FNV-1a over names, each ended by a zero.
-const fn hash(names: &[&str]) -> u64 {
+pub(crate) const fn hash(names: &[&str]) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     let mut i = 0;
     while i < names.len() {
@@ -77,16 +78,7 @@ pub struct Geometry {
 
 impl Default for Geometry {
     fn default() -> Self {
-        Geometry {
-            sessions: 65_536,
-            adjacencies: 1024,
-            policer_profiles: 4096,
-            garden_rules: 16_384,
-            svlan_blocks: 256,
-            tbl8_groups: 1024,
-            lcores: 8,
-            ring_slots: 1024,
-        }
+        Geometry::DEFAULT
     }
 }
 
@@ -100,6 +92,18 @@ pub struct GeometryError {
 }
 
 impl Geometry {
+    /// 65,536 sessions on up to eight lcores.
+    pub const DEFAULT: Geometry = Geometry {
+        sessions: 65_536,
+        adjacencies: 1024,
+        policer_profiles: 4096,
+        garden_rules: 16_384,
+        svlan_blocks: 256,
+        tbl8_groups: 1024,
+        lcores: 8,
+        ring_slots: 1024,
+    };
+
     /// Names of the numbers as the configuration has them, in the order of the preamble.
     pub const NAMES: [&'static str; 8] = [
         "limits.sessions",
@@ -163,104 +167,129 @@ impl Geometry {
     }
 }
 
-/// A table's place: offset from its region's start, and number of cells.
+/// A table's place: offset from its region's start, and number and size of its cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub offset: usize,
     pub cells: usize,
+    pub cell_bytes: usize,
 }
 
 /// Hands out places one after another.
 struct Cursor(usize);
 
 impl Cursor {
-    fn take<T>(&mut self, cells: usize) -> Place {
-        let offset = self.0.next_multiple_of(align_of::<T>().max(64));
+    const fn take<T>(&mut self, cells: usize) -> Place {
+        let align = if align_of::<T>() > 64 { align_of::<T>() } else { 64 };
+        let offset = self.0.next_multiple_of(align);
         self.0 = offset + cells * size_of::<T>();
-        Place { offset, cells }
+        Place {
+            offset,
+            cells,
+            cell_bytes: size_of::<T>(),
+        }
     }
 }
 
-/// Offsets of all tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Layout {
-    pub control_start: usize,
-    pub control_len: usize,
-    pub worker_start: usize,
-    pub worker_len: usize,
-    // Control region.
-    pub control_header: Place,
-    pub rows: Place,
-    pub directory: Place,
-    pub blocks: Place,
-    pub buckets: Place,
-    pub tbl24: Place,
-    pub tbl8: Place,
-    pub adjacencies: Place,
-    pub garden_profiles: Place,
-    pub garden_rules: Place,
-    pub policers: Place,
-    pub inject_slots: Place,
-    pub inject_heads: Place,
-    pub punt_tails: Place,
-    // Worker region.
-    pub worker_header: Place,
-    pub lcores: Place,
-    pub latencies: Place,
-    pub ports: Place,
-    pub states: Place,
-    pub punt_slots: Place,
-    pub punt_heads: Place,
-    pub inject_tails: Place,
+/// Declares the layout: the tables of both regions in their order, each with the type and number of its cells. The struct of
+/// places, their computation, and the list that the fingerprint and docs/shared-memory.md follow from.
+macro_rules! layout {
+    ($geometry:ident:
+     control { $($control:ident: $control_cell:ty = $control_count:expr,)* }
+     worker { $($worker:ident: $worker_cell:ty = $worker_count:expr,)* }) => {
+        /// Offsets of all tables.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) struct Layout {
+            pub control_start: usize,
+            pub control_len: usize,
+            pub worker_start: usize,
+            pub worker_len: usize,
+            $(pub $control: Place,)*
+            $(pub $worker: Place,)*
+        }
+
+        impl Layout {
+            pub const fn of($geometry: &Geometry) -> Layout {
+                let mut control = Cursor(0);
+                let mut worker = Cursor(0);
+                $(let $control = control.take::<$control_cell>($control_count);)*
+                $(let $worker = worker.take::<$worker_cell>($worker_count);)*
+                let control_len = control.0.next_multiple_of(REGION_ALIGN);
+                Layout {
+                    control_start: REGION_ALIGN,
+                    control_len,
+                    worker_start: REGION_ALIGN + control_len,
+                    worker_len: worker.0.next_multiple_of(REGION_ALIGN),
+                    $($control,)*
+                    $($worker,)*
+                }
+            }
+
+            /// Name, offset in the segment and place of every table, in the order of memory.
+            pub const fn tables(&self) -> [(&'static str, usize, Place); TABLES] {
+                [
+                    $((stringify!($control), self.control_start + self.$control.offset, self.$control),)*
+                    $((stringify!($worker), self.worker_start + self.$worker.offset, self.$worker),)*
+                ]
+            }
+        }
+
+        /// Tables of both regions.
+        const TABLES: usize = [$(stringify!($control),)* $(stringify!($worker),)*].len();
+    };
+}
+
+type Word = u64;
+
+layout! { geometry:
+    control {
+        control_header: Word = HEADER_WORDS,
+        rows: RowCells = geometry.sessions as usize,
+        directory: u32 = PORTS_MAX * VLANS,
+        blocks: [u32; VLANS] = geometry.svlan_blocks as usize,
+        // Twice as many slots as sessions, eight to a bucket.
+        buckets: BucketCells = (geometry.sessions as usize / 4).next_power_of_two(),
+        tbl24: u32 = TBL24,
+        tbl8: [u32; GROUP] = geometry.tbl8_groups as usize,
+        adjacencies: AdjacencyCells = geometry.adjacencies as usize,
+        garden_profiles: Word = PROFILES,
+        garden_rules: RuleCells = geometry.garden_rules as usize,
+        policers: ProfileCells = geometry.policer_profiles as usize,
+        inject_slots: Slot = geometry.lcores as usize * geometry.ring_slots as usize,
+        // A head or tail has a line of its own: eight words for one.
+        inject_heads: [Word; 8] = geometry.lcores as usize,
+        punt_tails: [Word; 8] = geometry.lcores as usize,
+    }
+    worker {
+        worker_header: Word = HEADER_WORDS,
+        ports: PortStatusCells = PORTS_MAX,
+        lcores: LcoreCells = geometry.lcores as usize,
+        latencies: [HistogramCells; 2] = geometry.lcores as usize,
+        states: StateCells = geometry.sessions as usize,
+        punt_slots: Slot = geometry.lcores as usize * geometry.ring_slots as usize,
+        punt_heads: [Word; 8] = geometry.lcores as usize,
+        inject_tails: [Word; 8] = geometry.lcores as usize,
+    }
 }
 
 impl Layout {
-    pub fn of(geometry: &Geometry) -> Layout {
-        type Word = u64;
-        let sessions = geometry.sessions as usize;
-        let lcores = geometry.lcores as usize;
-        let ring = lcores * geometry.ring_slots as usize;
-        let mut control = Cursor(0);
-        let mut worker = Cursor(0);
-        let mut layout = Layout {
-            control_start: REGION_ALIGN,
-            control_len: 0,
-            worker_start: 0,
-            worker_len: 0,
-            control_header: control.take::<Word>(HEADER_WORDS),
-            rows: control.take::<RowCells>(sessions),
-            directory: control.take::<u32>(PORTS_MAX * VLANS),
-            blocks: control.take::<[u32; VLANS]>(geometry.svlan_blocks as usize),
-            // Twice as many slots as sessions, eight to a bucket.
-            buckets: control.take::<BucketCells>((sessions / 4).next_power_of_two()),
-            tbl24: control.take::<u32>(TBL24),
-            tbl8: control.take::<[u32; GROUP]>(geometry.tbl8_groups as usize),
-            adjacencies: control.take::<AdjacencyCells>(geometry.adjacencies as usize),
-            garden_profiles: control.take::<Word>(PROFILES),
-            garden_rules: control.take::<RuleCells>(geometry.garden_rules as usize),
-            policers: control.take::<ProfileCells>(geometry.policer_profiles as usize),
-            inject_slots: control.take::<Slot>(ring),
-            // A head or tail has a line of its own: eight words for one.
-            inject_heads: control.take::<[Word; 8]>(lcores),
-            punt_tails: control.take::<[Word; 8]>(lcores),
-            worker_header: worker.take::<Word>(HEADER_WORDS),
-            lcores: worker.take::<LcoreCells>(lcores),
-            latencies: worker.take::<[HistogramCells; 2]>(lcores),
-            ports: worker.take::<PortStatusCells>(PORTS_MAX),
-            states: worker.take::<StateCells>(sessions),
-            punt_slots: worker.take::<Slot>(ring),
-            punt_heads: worker.take::<[Word; 8]>(lcores),
-            inject_tails: worker.take::<[Word; 8]>(lcores),
-        };
-        layout.control_len = control.0.next_multiple_of(REGION_ALIGN);
-        layout.worker_start = layout.control_start + layout.control_len;
-        layout.worker_len = worker.0.next_multiple_of(REGION_ALIGN);
-        layout
+    /// Bytes of the whole segment.
+    pub const fn total(&self) -> usize {
+        self.worker_start + self.worker_len
     }
 
-    /// Bytes of the whole segment.
-    pub fn total(&self) -> usize {
-        self.worker_start + self.worker_len
+    /// Every table's offset and size in one number.
+    const fn hash(&self) -> u64 {
+        let tables = self.tables();
+        let mut hash = self.total() as u64;
+        let mut i = 0;
+        while i < TABLES {
+            let (_, offset, place) = tables[i];
+            hash = (hash ^ offset as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            hash = (hash ^ (place.cells * place.cell_bytes) as u64).wrapping_mul(0x0000_0100_0000_01b3);
+            i += 1;
+        }
+        hash
     }
 }
 
@@ -269,13 +298,33 @@ pub fn segment_bytes(geometry: &Geometry) -> usize {
     Layout::of(geometry).total()
 }
 
+/// What tells one segment from another of the same layout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The run of the kernel that the segment was made in: its times are of a clock that starts with it.
+    pub boot: u64,
+    /// Seed of the access index's hash, unknown outside, so that nobody can choose MAC addresses that collide.
+    pub seed: u64,
+}
+
+impl Identity {
+    /// Of a segment that is being made.
+    pub fn fresh(boot: u64) -> Identity {
+        use std::hash::{BuildHasher, Hasher, RandomState};
+        // The standard library's hasher is keyed by the system's randomness.
+        let seed = RandomState::new().build_hasher().finish();
+        Identity { boot, seed }
+    }
+}
+
 /// What the preamble says, against what this process expects. `Err` names the first difference.
-pub(crate) fn compare_preamble(words: &[u64], geometry: &Geometry) -> Result<(), Difference> {
-    let expected = preamble(geometry);
+pub(crate) fn compare_preamble(words: &[u64], geometry: &Geometry, boot: u64) -> Result<(), Difference> {
+    let expected = preamble(geometry, &Identity { boot, seed: 0 });
     let names = ["magic"]
         .into_iter()
         .chain(FINGERPRINT.iter().map(|(name, _)| *name))
-        .chain(Geometry::NAMES);
+        .chain(Geometry::NAMES)
+        .chain(["boot"]);
     for ((name, found), expected) in names.zip(words).zip(&expected) {
         if found != expected {
             return Err(Difference {
@@ -288,16 +337,19 @@ pub(crate) fn compare_preamble(words: &[u64], geometry: &Geometry) -> Result<(),
     Ok(())
 }
 
-/// The words of a preamble: magic, fingerprint, geometry.
-pub(crate) fn preamble(geometry: &Geometry) -> Vec<u64> {
+/// The words of a preamble: magic, fingerprint, geometry, boot, seed.
+pub(crate) fn preamble(geometry: &Geometry, identity: &Identity) -> Vec<u64> {
     let mut words = vec![MAGIC];
     words.extend(FINGERPRINT.iter().map(|(_, value)| *value));
     words.extend(geometry.numbers().map(u64::from));
+    words.extend([identity.boot, identity.seed]);
     words
 }
 
+/// Which word of the preamble is the seed: the last one.
+pub(crate) const SEED_WORD: usize = 1 + FINGERPRINT.len() + Geometry::NAMES.len() + 1;
 /// Words of a preamble.
-pub(crate) const PREAMBLE_WORDS: usize = 1 + FINGERPRINT.len() + Geometry::NAMES.len();
+pub(crate) const PREAMBLE_WORDS: usize = SEED_WORD + 1;
 
 /// What of the layout differs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -315,21 +367,37 @@ mod tests {
     #[test]
     fn a_difference_is_named() {
         let geometry = Geometry::default();
-        let mut words = preamble(&geometry);
+        let identity = Identity::fresh(7);
+        let mut words = preamble(&geometry, &identity);
         assert_eq!(words.len(), PREAMBLE_WORDS);
-        assert_eq!(compare_preamble(&words, &geometry), Ok(()));
+        assert_eq!(words[SEED_WORD], identity.seed);
+        assert_eq!(compare_preamble(&words, &geometry, 7), Ok(()));
+        assert_eq!(compare_preamble(&words, &geometry, 8).unwrap_err().name, "boot");
 
-        words[1 + 11] ^= 1;
+        let drop_reasons = FINGERPRINT.iter().position(|(name, _)| *name == "drop reasons");
+        words[1 + drop_reasons.unwrap()] ^= 1;
         assert_eq!(
-            compare_preamble(&words, &geometry).unwrap_err().name,
+            compare_preamble(&words, &geometry, 7).unwrap_err().name,
             "drop reasons"
         );
         let other = Geometry {
             sessions: 128,
             ..geometry
         };
-        let error = compare_preamble(&preamble(&other), &geometry).unwrap_err();
+        let error = compare_preamble(&preamble(&other, &identity), &geometry, 7).unwrap_err();
         assert_eq!(error.name, "limits.sessions");
+    }
+
+    #[test]
+    fn tables_follow_one_another_on_lines_of_their_own() {
+        let layout = Layout::of(&Geometry::default());
+        let mut end = layout.control_start;
+        for (name, offset, place) in layout.tables() {
+            assert!(offset >= end && offset % 64 == 0, "{name} at {offset}");
+            end = offset + place.cells * place.cell_bytes;
+        }
+        assert!(end <= layout.total());
+        assert_eq!(layout.worker_start % REGION_ALIGN, 0);
     }
 
     #[test]

@@ -67,6 +67,7 @@ impl Tables {
                 directory: control(layout.directory).table(),
                 blocks: control(layout.blocks).table(),
                 buckets: control(layout.buckets).table(),
+                seed: segment.seed,
             },
             fib: Fib {
                 tbl24: control(layout.tbl24).table(),
@@ -271,7 +272,7 @@ impl WorkerSide {
         let tables = Tables::new(&segment);
         for lcore in tables.lcores.0.iter() {
             lcore.epoch.store(epoch::OFFLINE, Ordering::Release);
-            lcore.lost_in_flight.add(lcore.in_hand());
+            lcore.close_generation();
         }
         let header = &tables.worker_header;
         let generation = header[WORKER_GENERATION]
