@@ -5,7 +5,8 @@
 //! that epoch. Control unlinks, raises the epoch, and reuses when every online slot has reached it.
 //!
 //! A sleeping lcore stores [`OFFLINE`] and blocks nobody. On waking it stores its epoch and then fences (SeqCst): either
-//! control's scan sees it online, or its reads see the unlink. A stalled lcore blocks reuse; it is never declared dead by
+//! control's scan sees it online, or its reads see the unlink. A worker that came before any control finds epoch 0; it is
+//! online nevertheless, in the [`FIRST`] one. A stalled lcore blocks reuse; it is never declared dead by
 //! time. A dead worker is proved dead by its lock, and then none of its slots count.
 
 use std::collections::VecDeque;
@@ -36,7 +37,8 @@ pub fn go_offline(slot: &AtomicU64) {
 
 /// Worker side, at start and after sleeping, before the first read.
 pub fn go_online(global: &AtomicU64, slot: &AtomicU64) {
-    slot.store(present(global), Ordering::Relaxed);
+    // Release: whoever sees this store and not the OFFLINE before it must know the earlier reads over as well.
+    slot.store(present(global), Ordering::Release);
     fence(Ordering::SeqCst);
 }
 
@@ -117,5 +119,21 @@ mod tests {
         go_offline(&slots[0]);
         assert_eq!(retired.pop(|e| all_reached(e, &slots)), Some("row 8"));
         assert!(retired.is_empty());
+    }
+
+    #[test]
+    fn a_worker_that_came_before_any_control_is_waited_for() {
+        let global = AtomicU64::new(0);
+        let slots = [AtomicU64::new(OFFLINE), AtomicU64::new(OFFLINE)];
+
+        go_online(&global, &slots[0]);
+        quiesce(&global, &slots[1]);
+
+        let epoch = advance(&global);
+        assert!(!all_reached(epoch, &slots));
+        quiesce(&global, &slots[0]);
+        assert!(!all_reached(epoch, &slots));
+        quiesce(&global, &slots[1]);
+        assert!(all_reached(epoch, &slots));
     }
 }

@@ -106,7 +106,7 @@ impl Fib {
             };
         }
         if word == 0 {
-            word = self.default[0].load(Ordering::Relaxed) as u32;
+            word = self.default[0].load(Ordering::Acquire) as u32;
         }
         Leaf::from_word(word)
     }

@@ -3,6 +3,10 @@
 //! A profile is a rate and a burst, shared by all sessions of the same service; the word of state is the session's
 //! theoretical arrival time. Time is counted in sixteenths of a nanosecond of CLOCK_MONOTONIC and wraps after 36 years;
 //! comparisons are of differences.
+//!
+//! The word outlives what wrote it: the row's earlier session, an earlier profile of the same session, a clock that began
+//! anew. An arrival time further ahead than the profile itself ever puts it is such a leftover and counts as none, so that nobody
+//! waits for a time that was never his.
 
 use crate::shared::{Cells, Shared};
 use crate::sync::{AtomicU64, Ordering};
@@ -18,6 +22,10 @@ pub fn from_ns(ns: u64) -> Time {
 
 /// Profile 0 lets everything through.
 pub const UNLIMITED: u16 = 0;
+/// No packet is longer (IPv4 total length, RFC 791).
+const PACKET_MAX: u32 = 65_535;
+/// Clocks of two lcores may differ a little; what is nearly possible is not taken for a leftover.
+const SLACK: Time = 16 * 1_000_000_000;
 /// Fraction bits of the cost of a byte.
 const COST_SHIFT: u32 = 16;
 
@@ -66,14 +74,30 @@ impl Profile {
     /// Judges a packet of `bytes` at `now`, given the session's arrival time: the new arrival time if it conforms.
     #[inline(always)]
     pub fn conform(&self, arrival: Time, now: Time, bytes: u32) -> Option<Time> {
+        if self.is_unlimited() {
+            return Some(now);
+        }
         let ahead = arrival.wrapping_sub(now) as i64;
-        let start = if ahead > 0 { ahead as u64 } else { 0 };
+        let start = if ahead > 0 && ahead as u64 <= self.furthest() {
+            ahead as u64
+        } else {
+            0
+        };
         // `>` and not `>=`: a whole burst conforms when the bucket is full. A packet larger than the burst conforms to an
         // empty schedule, so that a tiny burst slows traffic but does not stop it.
         if start > self.tolerance.saturating_sub(self.price(bytes)) && start > 0 {
             return None;
         }
         Some(now.wrapping_add(start).wrapping_add(self.price(bytes)))
+    }
+
+    /// How far ahead an arrival time of this profile can lie, and that once more.
+    #[inline(always)]
+    fn furthest(&self) -> Time {
+        self.tolerance
+            .max(self.price(PACKET_MAX))
+            .saturating_mul(2)
+            .saturating_add(SLACK)
     }
 
     #[inline(always)]
@@ -109,12 +133,17 @@ impl Profiles {
         self.0.len()
     }
 
-    /// `None` for a number outside the table. A tolerance out of range is cut to what arithmetic bears.
+    /// `None` for a number outside the table and for a profile that was never filled: only [`UNLIMITED`] is unlimited. A tolerance
+    /// out of range is cut to what arithmetic bears.
     #[inline(always)]
     pub fn get(&self, number: u16) -> Option<Profile> {
         let cells = self.0.get(usize::from(number))?;
+        let cost = cells.cost.load(Ordering::Relaxed);
+        if cost == 0 && number != UNLIMITED {
+            return None;
+        }
         Some(Profile {
-            cost: cells.cost.load(Ordering::Relaxed),
+            cost,
             tolerance: cells.tolerance.load(Ordering::Relaxed).min(u64::MAX >> 2),
         })
     }
@@ -194,6 +223,69 @@ mod tests {
                 .unwrap();
             assert_eq!(profile.conform(first, now, 1500), None);
         }
+    }
+
+    #[test]
+    fn a_leftover_of_another_clock_or_profile_holds_nobody_up() {
+        let slow = Profile::new(Rate {
+            bits_per_second: 8_000,
+            burst_bytes: 15_000,
+        });
+        let fast = Profile::new(Rate {
+            bits_per_second: 100_000_000,
+            burst_bytes: 125_000,
+        });
+        let now = from_ns(3_000_000_000);
+
+        // The clock began anew, ten days back.
+        let arrival = now + from_ns(10 * 86_400 * 1_000_000_000);
+        assert!(fast.conform(arrival, now, 1500).is_some());
+        // Idle for so long that the difference changed its sign.
+        assert!(fast.conform(now.wrapping_add(1 << 63), now, 1500).is_some());
+        assert!(fast.conform(now.wrapping_add((1 << 63) - 1), now, 1500).is_some());
+        // A burst at 8 kbit/s puts the arrival time 15 s ahead; activated, the subscriber need not wait for it.
+        let mut arrival = 0;
+        while let Some(next) = slow.conform(arrival, now, 1000) {
+            arrival = next;
+        }
+        assert!(arrival > now + from_ns(14_000_000_000));
+        assert!(fast.conform(arrival, now, 1500).is_some());
+        assert_eq!(slow.conform(arrival, now, 1000), None);
+    }
+
+    #[test]
+    fn a_clock_a_little_behind_gives_no_second_burst() {
+        let profile = Profile::new(Rate {
+            bits_per_second: 10_000_000_000,
+            burst_bytes: 15_000,
+        });
+        let now = from_ns(1 << 40);
+        let mut arrival = 0;
+        while let Some(next) = profile.conform(arrival, now, 1500) {
+            arrival = next;
+        }
+
+        for behind in [1, from_ns(1000), from_ns(1_000_000)] {
+            assert_eq!(profile.conform(arrival, now - behind, 1500), None);
+        }
+    }
+
+    #[test]
+    fn a_profile_nobody_filled_is_none_and_the_unlimited_one_lets_everything_through() {
+        let profiles = Profiles(Shared::on_heap(4, ProfileCells::default));
+
+        assert_eq!(profiles.get(3), None);
+        assert_eq!(profiles.get(4), None);
+        let unlimited = profiles.get(UNLIMITED).unwrap();
+        assert!(unlimited.is_unlimited());
+        assert!(
+            unlimited
+                .conform(from_ns(9_000_000_000), from_ns(5), 1500)
+                .is_some()
+        );
+        let profile = Profile::new(Rate::with_default_burst(1_000_000));
+        profiles.fill(3, profile);
+        assert_eq!(profiles.get(3), Some(profile));
     }
 
     #[test]

@@ -270,10 +270,11 @@ pub struct RowCells {
 unsafe impl Cells for RowCells {}
 
 impl RowCells {
-    /// The policy as it is now; everything a worker does with the packet follows from this one load.
+    /// The policy as it is now; everything a worker does with the packet follows from this one load. Acquire: the profiles
+    /// that it names were filled before it was stored.
     #[inline(always)]
     pub fn policy(&self) -> Policy {
-        Policy(self.words[0].load(Ordering::Relaxed))
+        Policy(self.words[0].load(Ordering::Acquire))
     }
 
     /// The address word: IPv4, port, prefix length.

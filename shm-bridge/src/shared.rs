@@ -24,20 +24,22 @@ unsafe impl Cells for crate::sync::AtomicU32 {}
 // SAFETY: an array of cells is nothing but cells; arrays have no padding between elements.
 unsafe impl<T: Cells, const N: usize> Cells for [T; N] {}
 
+/// Holds the memory.
+#[derive(Clone)]
 enum Owner {
     Mapping(#[allow(dead_code, reason = "held so that the memory stays mapped")] Arc<Mapping>),
     #[cfg(any(test, loom))]
-    Heap(#[allow(dead_code, reason = "held so that the memory stays allocated")] Arc<Box<[u8]>>),
+    Heap(#[allow(dead_code, reason = "held so that the memory stays allocated")] Arc<dyn Sync + Send>),
 }
 
 /// A table in shared memory.
 pub struct Shared<T: Cells> {
     start: NonNull<T>,
     len: usize,
-    _owner: Arc<Owner>,
+    _owner: Owner,
 }
 
-// SAFETY: the cells are atomics (`Cells: Sync + Send`) and the memory lives as long as `_owner`, which is an Arc.
+// SAFETY: the cells are atomics (`Cells: Sync + Send`) and the memory lives as long as `_owner`, which holds an Arc.
 unsafe impl<T: Cells> Send for Shared<T> {}
 // SAFETY: as above; all access through `&self` is atomic.
 unsafe impl<T: Cells> Sync for Shared<T> {}
@@ -59,19 +61,23 @@ impl<T: Cells> Shared<T> {
         Shared {
             start,
             len,
-            _owner: Arc::new(Owner::Mapping(Arc::clone(mapping))),
+            _owner: Owner::Mapping(Arc::clone(mapping)),
         }
     }
 
-    /// Cells on the heap, for tests and models. `T` must be valid when zeroed by `make`.
+    /// Cells on the heap, for tests and models.
     #[cfg(any(test, loom))]
-    pub fn on_heap(len: usize, mut make: impl FnMut() -> T) -> Shared<T> {
-        let cells: Box<[T]> = (0..len).map(|_| make()).collect();
-        let start = NonNull::from(Box::leak(cells)).cast::<T>();
+    pub fn on_heap(len: usize, mut make: impl FnMut() -> T) -> Shared<T>
+    where
+        T: 'static,
+    {
+        let cells: Arc<Vec<T>> = Arc::new((0..len).map(|_| make()).collect());
+        // A vector's pointer is never null, and the vector is never touched again before it is dropped.
+        let start = NonNull::new(cells.as_ptr().cast_mut()).unwrap_or(NonNull::dangling());
         Shared {
             start,
             len,
-            _owner: Arc::new(Owner::Heap(Arc::new(Box::new([])))),
+            _owner: Owner::Heap(cells),
         }
     }
 }
@@ -81,7 +87,7 @@ impl<T: Cells> Clone for Shared<T> {
         Shared {
             start: self.start,
             len: self.len,
-            _owner: Arc::clone(&self._owner),
+            _owner: self._owner.clone(),
         }
     }
 }

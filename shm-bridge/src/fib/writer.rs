@@ -5,12 +5,15 @@
 //!
 //! After a restart the tables are live and the routes are lost: [`FibWriter::load`] takes the full set again and
 //! [`FibWriter::reconcile`] stores only what differs, so no address loses its leaf on the way.
+//!
+//! A route to [`Leaf::None`] stores the empty leaf, which means the default route; what shall lead nowhere is a discard.
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
-use super::{Fib, KIND_SHIFT, LINK, Leaf, TBL24, VALUE_MASK};
+use super::{Fib, GROUP, KIND_SHIFT, LINK, Leaf, TBL24, VALUE_MASK};
 use crate::epoch::Retired;
 use crate::garden::mask;
 use crate::sync::Ordering;
@@ -78,7 +81,9 @@ pub struct FibWriter {
 }
 
 impl FibWriter {
-    /// Takes over a table, fresh or left by an earlier control. Nothing is written.
+    /// Takes over a table, fresh or left by an earlier control. Nothing is written. A group that nothing links but that was used
+    /// may have been unlinked a moment before the earlier control died, so it waits for a grace period
+    /// ([`FibWriter::wants_epoch`]) like one of our own.
     pub fn attach(fib: Fib) -> FibWriter {
         let mut groups = HashMap::new();
         let mut used = vec![false; fib.tbl8.len()];
@@ -86,17 +91,24 @@ impl FibWriter {
             let word = cell.load(Ordering::Relaxed);
             if word >> KIND_SHIFT == LINK
                 && let Some(flag) = used.get_mut((word & VALUE_MASK) as usize)
+                && !*flag
             {
                 *flag = true;
                 groups.insert(index as u32, word & VALUE_MASK);
             }
         }
+        let (free_groups, unlinked) = (0..fib.tbl8.len() as u32)
+            .rev()
+            .filter(|g| !used[*g as usize])
+            .partition(|g| {
+                fib.tbl8[*g as usize]
+                    .iter()
+                    .all(|cell| cell.load(Ordering::Relaxed) == 0)
+            });
         FibWriter {
             groups,
-            free_groups: (0..fib.tbl8.len() as u32)
-                .rev()
-                .filter(|g| !used[*g as usize])
-                .collect(),
+            free_groups,
+            unlinked,
             ..FibWriter::fresh(fib)
         }
     }
@@ -131,7 +143,7 @@ impl FibWriter {
         self.routes.is_empty()
     }
 
-    /// Enters or changes a route.
+    /// Enters or changes a route. An error leaves routes and tables as they were.
     pub fn set(&mut self, prefix: Prefix, leaf: Leaf) -> Result<(), FibError> {
         let old = self.load(prefix, leaf);
         if old == Some(leaf) {
@@ -142,6 +154,7 @@ impl FibWriter {
                 Some(old) => self.load(prefix, old),
                 None => self.unload(prefix),
             };
+            let _ = self.store(prefix);
             return Err(error);
         }
         Ok(())
@@ -150,9 +163,8 @@ impl FibWriter {
     /// Takes a route out; addresses under it follow the next shorter one.
     pub fn remove(&mut self, prefix: Prefix) {
         if self.unload(prefix).is_some() {
-            // Taking a route out needs no new group, so there is nothing to run out of.
-            let stored = self.store(prefix);
-            debug_assert!(stored.is_ok());
+            // Only a /24 that an earlier error left without its group can lack one here; it stays as it is.
+            let _ = self.store(prefix);
         }
     }
 
@@ -206,7 +218,8 @@ impl FibWriter {
         Some(old)
     }
 
-    /// Makes the tables say what the loaded routes say, storing only what differs. Returns how many leaves differed.
+    /// Makes the tables say what the loaded routes say, storing only what differs. Returns how many leaves differed. Where
+    /// there are not enough groups the first /24 without one is the error, and every other entry is in step.
     pub fn reconcile(&mut self) -> Result<usize, FibError> {
         let mut wanted = vec![0u32; TBL24];
         let mut short: Vec<(Prefix, Leaf)> = self
@@ -225,33 +238,38 @@ impl FibWriter {
             wanted[*index as usize] = LINK << KIND_SHIFT;
         }
         let mut differed = self.store_default();
+        let mut failed = None;
         for (index, word) in wanted.into_iter().enumerate() {
             let index = index as u32;
             if word == LINK << KIND_SHIFT {
-                differed += self.store_entry(index)?;
+                match self.store_entry(index, 0..GROUP) {
+                    Ok(count) => differed += count,
+                    Err(error) => failed = failed.or(Some(error)),
+                }
             } else if self.fib.tbl24[index as usize].load(Ordering::Relaxed) != word {
                 differed += self.unlink(index, word);
             }
         }
-        Ok(differed)
+        failed.map_or(Ok(differed), Err)
     }
 
-    /// Brings the entries a prefix covers in step with the routes.
+    /// Brings the entries a prefix covers in step with the routes; an entry that lacks a group is left out and reported.
     fn store(&mut self, prefix: Prefix) -> Result<(), FibError> {
         if prefix.len == 0 {
             self.store_default();
             return Ok(());
         }
         let start = prefix.network >> 8;
-        let count = if prefix.len >= 24 {
-            1
-        } else {
-            1u32 << (24 - prefix.len)
-        };
-        for index in start..start + count {
-            self.store_entry(index)?;
+        if prefix.len > 24 {
+            let low = prefix.network as usize % GROUP;
+            self.store_entry(start, low..low + (1 << (32 - prefix.len)))?;
+            return Ok(());
         }
-        Ok(())
+        let mut failed = None;
+        for index in start..start + (1 << (24 - prefix.len)) {
+            failed = failed.or(self.store_entry(index, 0..GROUP).err());
+        }
+        failed.map_or(Ok(()), Err)
     }
 
     fn store_default(&mut self) -> usize {
@@ -264,8 +282,8 @@ impl FibWriter {
         usize::from(differs)
     }
 
-    /// Brings one /24 in step; returns how many leaves differed.
-    fn store_entry(&mut self, index: u32) -> Result<usize, FibError> {
+    /// Brings a /24 in step, of a group the leaves in `lows`; returns how many leaves differed.
+    fn store_entry(&mut self, index: u32, lows: Range<usize>) -> Result<usize, FibError> {
         if !self.long_routes.contains_key(&index) {
             let word = self.longest_match(index << 8, 24);
             return Ok(self.unlink(index, word));
@@ -273,7 +291,7 @@ impl FibWriter {
         if let Some(group) = self.groups.get(&index) {
             let cells = &self.fib.tbl8[*group as usize];
             let mut differed = 0;
-            for (low, cell) in cells.iter().enumerate() {
+            for (low, cell) in cells.iter().enumerate().take(lows.end).skip(lows.start) {
                 let word = self.longest_match(index << 8 | low as u32, 32);
                 if cell.load(Ordering::Relaxed) != word {
                     cell.store(word, Ordering::Release);
