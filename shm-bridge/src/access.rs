@@ -20,8 +20,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// Ports a configuration may have.
 pub const PORTS_MAX: usize = 16;
-/// VLAN ids of a tag, with 0 for "no tag".
-pub const VLANS: usize = 4096;
+/// VLAN ids of a tag, with 0 for "no tag"; two in a model, where every word multiplies the interleavings.
+pub const VLANS: usize = if cfg!(loom) { 2 } else { 4096 };
 const BUCKET_SLOTS: usize = 8;
 
 /// Directory word: bits 30–31 say what kind of line, 0–29 the block of a 1:1 line plus one (0: no session there yet).
@@ -254,9 +254,10 @@ impl AccessWriter {
             // The block needs no grace period: who is still in it when another S-VLAN has it finds rows of other tags, and
             // the lookup's verification refuses those.
             if word >> KIND_SHIFT == KIND_ONE_TO_ONE {
-                let block = (word & BLOCK_MASK).wrapping_sub(1);
-                if (block as usize) < self.index.blocks.len() {
-                    self.free_blocks.push(block);
+                let number = (word & BLOCK_MASK).wrapping_sub(1);
+                if let Some(block) = self.index.blocks.get(number as usize) {
+                    block.iter().for_each(|slot| slot.store(0, Ordering::Release));
+                    self.free_blocks.push(number);
                 }
             }
         }

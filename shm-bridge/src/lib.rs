@@ -39,6 +39,9 @@ pub mod shared;
 pub mod sides;
 pub mod sync;
 
+#[cfg(all(test, loom))]
+mod models;
+
 pub use reasons::{DropReason, PuntReason};
 pub use session::{Direction, SessionIndex};
 pub use sides::{ControlSide, ObserverSide, WorkerSide};
