@@ -1,0 +1,183 @@
+//! Garden, latency buckets and rings, each against the plainest thing that does the same.
+
+use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use proptest::prelude::*;
+use shm_bridge::garden::{Flow, Gardens, Judgement, Rule};
+use shm_bridge::latency;
+use shm_bridge::layout::Geometry;
+use shm_bridge::ring::{About, FRAME_MAX, PushError};
+use shm_bridge::sides::{ControlSide, WorkerSide, in_memory};
+
+fn sides(ring_slots: u32) -> (ControlSide, WorkerSide) {
+    let geometry = Geometry {
+        sessions: 64,
+        lcores: 1,
+        ring_slots,
+        garden_rules: 64,
+        ..Geometry::DEFAULT
+    };
+    in_memory(&geometry).unwrap()
+}
+
+/// A rule as one reads it.
+fn fits(rule: &Rule, flow: &Flow) -> bool {
+    let ignored = 32 - u32::from(rule.prefix_len);
+    let same_network =
+        u64::from(flow.far_address) >> ignored == u64::from(u32::from(rule.network)) >> ignored;
+    let same_protocol = match rule.protocol {
+        Some(protocol) => protocol == flow.protocol,
+        None => true,
+    };
+    let in_range = match (rule.ports, flow.far_port) {
+        (None, _) => true,
+        (Some((low, high)), Some(port)) => (low..=high).contains(&port),
+        (Some(_), None) => false,
+    };
+    same_network && same_protocol && in_range
+}
+
+/// Few addresses, protocols and ports, so that rules and packets meet.
+fn address() -> impl Strategy<Value = u32> {
+    prop_oneof![0x0a00_0000u32..0x0a00_0010, Just(0), Just(u32::MAX), any::<u32>()]
+}
+
+fn protocol() -> impl Strategy<Value = u8> {
+    prop_oneof![Just(1u8), Just(6u8), Just(17u8), any::<u8>()]
+}
+
+fn port() -> impl Strategy<Value = u16> {
+    prop_oneof![Just(0u16), 50u16..60, Just(u16::MAX)]
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    (
+        address(),
+        0u8..=32,
+        prop::option::of(protocol()),
+        prop::option::of((port(), port())),
+    )
+        .prop_map(|(network, prefix_len, protocol, ports)| Rule {
+            network: Ipv4Addr::from(network),
+            prefix_len,
+            protocol,
+            ports,
+        })
+}
+
+fn flow() -> impl Strategy<Value = Flow> {
+    (address(), protocol(), prop::option::of(port())).prop_map(|(far_address, protocol, far_port)| Flow {
+        far_address,
+        protocol,
+        far_port,
+    })
+}
+
+fn judge_all(gardens: &Gardens, rules: &[Rule], start: usize, flows: &[Flow]) -> Result<(), TestCaseError> {
+    gardens.fill(start, rules);
+    gardens.set_profile(9, start as u32, rules.len() as u32);
+    for flow in flows {
+        let wanted = match rules {
+            [] => Judgement::Missing,
+            rules if rules.iter().any(|rule| fits(rule, flow)) => Judgement::Permitted,
+            _ => Judgement::Refused,
+        };
+        prop_assert_eq!(gardens.judge(9, flow), wanted, "{:?}", flow);
+    }
+    Ok(())
+}
+
+#[test]
+fn the_garden_judges_as_its_rules_read() {
+    let gardens = sides(2).0.tables.gardens;
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(300)
+    });
+    let case = (
+        prop::collection::vec(rule(), 0..8),
+        0usize..56,
+        prop::collection::vec(flow(), 1..40),
+    );
+    runner
+        .run(&case, |(rules, start, flows)| {
+            judge_all(&gardens, &rules, start, &flows)
+        })
+        .unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 32, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn percentiles_from_buckets_are_within_two_percent_of_hdrhistogram(
+        values in prop::collection::vec((0u32..37, any::<u64>()).prop_map(|(bits, v)| v & ((1 << bits) - 1)), 1..2000)
+    ) {
+        let worker = sides(2).1;
+        let cells = worker.tables.latencies.get(0, shm_bridge::Direction::Upstream).unwrap();
+        let mut exact = hdrhistogram::Histogram::<u64>::new(5).unwrap();
+        for value in &values {
+            cells.record(*value, 3);
+            exact.record_n(*value, 3).unwrap();
+        }
+
+        let (counts, max) = cells.read();
+        prop_assert_eq!(max, *values.iter().max().unwrap());
+        prop_assert_eq!(counts.iter().sum::<u64>(), 3 * values.len() as u64);
+        for percentile in [1.0, 25.0, 50.0, 90.0, 99.0, 99.9, 100.0] {
+            let rank = ((percentile / 100.0 * exact.len() as f64).ceil() as u64).max(1);
+            let mut seen = 0;
+            let bucket = counts.iter().position(|count| { seen += count; seen >= rank }).unwrap();
+            let (low, high) = latency::bounds(bucket);
+            let wanted = exact.value_at_percentile(percentile) as f64;
+            let got = (low + high - 1) as f64 / 2.0;
+            prop_assert!((got - wanted).abs() <= 1.0 + wanted * 0.02, "p{percentile}: {got} for {wanted}");
+        }
+    }
+
+    #[test]
+    fn a_ring_is_a_bounded_queue(steps in prop::collection::vec((any::<bool>(), 0usize..FRAME_MAX + 3, any::<u64>()), 1..300)) {
+        let (mut control, mut worker) = sides(8);
+        let (producer, consumer) = (&mut worker.punts[0], &mut control.punts[0]);
+        let mut queue: VecDeque<(About, Vec<u8>)> = VecDeque::new();
+        let mut pushed = 0;
+        let mut out = Vec::new();
+        for (push, len, noise) in steps {
+            if push {
+                let frame: Vec<u8> = (0..len).map(|i| (noise >> (i % 57)) as u8).collect();
+                let about = About {
+                    port: noise as u16,
+                    reason: (noise >> 16) as u8,
+                    lcore: (noise >> 24) as u8,
+                    time_ns: noise,
+                    session: (noise >> 32) as u32,
+                    generation: (noise >> 7) as u32,
+                };
+                let wanted = match (len > FRAME_MAX, queue.len()) {
+                    (true, _) => Err(PushError::TooLong(len)),
+                    (false, 8) => Err(PushError::Full),
+                    _ => Ok(()),
+                };
+                prop_assert_eq!(producer.push(&about, &frame), wanted);
+                if wanted.is_ok() {
+                    queue.push_back((about, frame));
+                    pushed += 1;
+                }
+            } else {
+                prop_assert_eq!(consumer.has_frames(), !queue.is_empty());
+                let about = consumer.pop(&mut out);
+                match queue.pop_front() {
+                    Some((wanted, frame)) => {
+                        prop_assert_eq!(about, Some(wanted));
+                        prop_assert_eq!(&out, &frame);
+                    }
+                    None => prop_assert_eq!(about, None),
+                }
+            }
+            prop_assert_eq!(consumer.depth(), queue.len() as u64);
+            prop_assert_eq!(producer.pushed(), pushed);
+        }
+        prop_assert_eq!(consumer.corrupt(), 0);
+    }
+}
