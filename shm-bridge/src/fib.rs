@@ -92,7 +92,7 @@ impl Fib {
             return None;
         }
         let group = self.tbl8.get((word & VALUE_MASK) as usize)?;
-        Some(&group[(address & 0xff) as usize])
+        Some(&group[address as usize % GROUP])
     }
 
     /// The longest match for an address.
