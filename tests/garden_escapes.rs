@@ -120,10 +120,10 @@ const ON_TRUNK: &[Attempt<'_>] = &[
         drops: &[("bad_tags", 3)],
     },
     Attempt {
-        what: "the outer TPID of nobody, the inner one an S-tag",
-        frames: "[link/Raw(b'\\x92\\x00\\x00\\x64\\x81\\x00\\x00\\x01\\x08\\x00'+bytes(permitted)), \
+        what: "an outer TPID that the port does not have, an S-tag for the inner one",
+        frames: "[Ether(src=mac, dst=BNG, type=0x9200)/(b'\\x00\\x64'+bytes(Dot1Q(vlan=1)/permitted)), \
                   link/Dot1AD(vlan=100)/Dot1AD(vlan=1)/permitted]",
-        drops: &[("bad_tags", 1), ("unknown_ethertype", 1)],
+        drops: &[("bad_tags", 2)],
     },
     Attempt {
         what: "VLAN ids that name none: 0 and 4095",
@@ -150,7 +150,7 @@ const ON_TRUNK: &[Attempt<'_>] = &[
     },
     Attempt {
         what: "headers that are wrong: version, length, checksum, and a frame cut short",
-        frames: "[link/Dot1AD(vlan=100)/Dot1Q(vlan=1)/bad for bad in (\
+        frames: "[link/Dot1AD(vlan=100)/Dot1Q(vlan=1, type=0x0800)/bad for bad in (\
                   IP(version=6, src=own, dst=PORTAL)/TCP(dport=80), IP(ihl=4, src=own, dst=PORTAL)/TCP(dport=80), \
                   IP(len=2000, src=own, dst=PORTAL)/TCP(dport=80), IP(chksum=1, src=own, dst=PORTAL)/TCP(dport=80), \
                   Raw(bytes(permitted)[:16]))]",

@@ -50,7 +50,9 @@ fn story(client: Client) {
         lease.resolvers,
         [Ipv4Addr::new(8, 8, 8, 8), Ipv4Addr::new(8, 8, 4, 4)]
     );
-    assert_eq!((lease.lease_seconds, lease.server), (Some(600), Some(GATEWAY)));
+    assert_eq!(lease.server, Some(GATEWAY));
+    // Never more than is left of the binding, which counts from the moment it was written down.
+    assert!((595..=600).contains(&lease.lease_seconds.unwrap()), "{lease:?}");
     let home = world.subscriber(0);
     let pong = home.ping(GATEWAY, PATIENCE);
     assert!(pong.is_reached(), "{pong:?}");

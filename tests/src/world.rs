@@ -1,6 +1,7 @@
 //! The world of a story: started, its subscribers connected and activated, or the story ends and says why.
 
 use std::net::Ipv4Addr;
+use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use olt_sim::lab::Lease;
@@ -22,13 +23,18 @@ const MOVE_PATIENCE: Duration = Duration::from_secs(15);
 /// Starts the BNG and all around it.
 #[track_caller]
 pub fn start(spec: WorldSpec) -> World {
-    let root =
-        std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    assert_root();
+    World::start(spec).unwrap_or_else(|error| panic!("the world does not start: {error}"))
+}
+
+/// The stories cannot be told without root, and do not pretend.
+#[track_caller]
+pub fn assert_root() {
+    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
     assert!(
         root,
         "end-to-end stories make network namespaces and TAP devices: run them as root"
     );
-    World::start(spec).unwrap_or_else(|error| panic!("the world does not start: {error}"))
 }
 
 /// Connects the ONT with this index; its first lease.
