@@ -74,7 +74,8 @@ fn run(config: Arc<Config>) -> anyhow::Result<()> {
         events,
         store,
     } = open_store(&config, answers.clone())?;
-    let metrics = Arc::new(Metrics::new(store.metrics()));
+    let counts = Arc::new(DriverCounts::default());
+    let metrics = Arc::new(Metrics::new(store.metrics(), Arc::clone(&counts)));
     let bus = Bus::new(REPLAY_MAX);
     events.into_iter().for_each(|event| bus.publish(event));
 
@@ -119,9 +120,8 @@ fn run(config: Arc<Config>) -> anyhow::Result<()> {
         answers,
         runtime: runtime.handle().clone(),
     };
-    let counts = Arc::new(DriverCounts::default());
     let thread = {
-        let (stopped, counts) = (stopped.clone(), Arc::clone(&counts));
+        let stopped = stopped.clone();
         std::thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || -> std::io::Result<()> {

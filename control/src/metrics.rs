@@ -10,6 +10,7 @@
 //! Every name is in [`list`], from which `docs/metrics.md` is made too. Base units, `_total` for counters, and never a label per subscriber:
 //! the number of series is bounded by the configuration.
 
+mod driver;
 mod histogram;
 pub mod list;
 mod out;
@@ -28,6 +29,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
+use crate::driver::DriverCounts;
 use crate::store::StoreMetrics;
 
 pub use scrape::Scrape;
@@ -46,12 +48,13 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Metrics of a control process whose store counts in `store`.
-    pub fn new(store: Arc<StoreMetrics>) -> Metrics {
+    /// Metrics of a control process whose store counts in `store` and whose driver in `driver`.
+    pub fn new(store: Arc<StoreMetrics>, driver: Arc<DriverCounts>) -> Metrics {
         let mut registry = Registry::default();
         let requests = Histograms::new_with_constructor(request_buckets);
         let activations = activation_buckets();
         list::REST_REQUEST_SECONDS.register(&mut registry, requests.clone());
+        registry.register_collector(Box::new(driver::Collected(driver)));
         registry.register_collector(Box::new(store::Collected(store)));
         list::ACTIVATION_SECONDS.register(&mut registry, activations.clone());
         Metrics {

@@ -112,6 +112,8 @@ metrics! {
     PORT_MBUFS: Gauge "bng_port_mbufs" ["port"] "Mbufs of the port's mempool";
     PORT_MBUFS_FREE: Gauge "bng_port_mbufs_free" ["port"] "Free mbufs of the port's mempool";
 
+    CONTROL_LOST: Counter "bng_control_lost_total" ["reason"] "Punted frames that control could not read, and frames it could not send, by reason";
+
     STORE_COMMIT_SECONDS: Histogram "bng_store_commit_duration_seconds" [] "Time that a transaction with its fsync took";
     STORE_WAIT_SECONDS: Histogram "bng_store_wait_duration_seconds" [] "Time from a batch given to the store to its answer";
     STORE_WAITING: Gauge "bng_store_waiting_batches" [] "Batches that the store has not answered yet";

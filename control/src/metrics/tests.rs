@@ -88,7 +88,7 @@ fn scraped(metrics: &Metrics, touch: impl Fn(&WorkerSide)) -> String {
 
 #[test]
 fn the_promised_names_are_rendered_to_the_letter() {
-    let text = scraped(&Metrics::new(Arc::default()), |worker| {
+    let text = scraped(&Metrics::new(Arc::default(), Arc::default()), |worker| {
         let lcore = worker.tables.lcores.get(0).unwrap();
         lcore.drop(DropReason::GardenFragment).set(3);
         lcore.drop(DropReason::NoSession).set(4);
@@ -123,7 +123,7 @@ fn the_promised_names_are_rendered_to_the_letter() {
 
 #[test]
 fn everything_in_the_list_is_rendered_as_listed_and_nothing_else_is() {
-    let metrics = Metrics::new(Arc::default());
+    let metrics = Metrics::new(Arc::default(), Arc::default());
     metrics.request(&Method::GET, "/ready", StatusCode::OK, Duration::from_millis(1));
 
     let text = scraped(&metrics, |_| {});
@@ -185,7 +185,7 @@ fn nothing_is_labelled_by_subscriber() {
 
 #[test]
 fn latency_is_a_histogram_in_seconds_that_adds_up() {
-    let text = scraped(&Metrics::new(Arc::default()), |worker| {
+    let text = scraped(&Metrics::new(Arc::default(), Arc::default()), |worker| {
         let cells = worker.tables.latencies.get(0, Direction::Upstream).unwrap();
         cells.record(600, 10);
         cells.record(1_500, 5);
@@ -218,7 +218,7 @@ fn latency_is_a_histogram_in_seconds_that_adds_up() {
 
 #[test]
 fn what_the_engine_gives_once_is_summed_over_scrapes() {
-    let metrics = Metrics::new(Arc::default());
+    let metrics = Metrics::new(Arc::default(), Arc::default());
 
     scraped(&metrics, |_| {});
     let text = scraped(&metrics, |_| {});
@@ -232,7 +232,7 @@ fn the_stores_commits_are_timed() {
     store.commit.record(Duration::from_micros(700));
     store.commit.record(Duration::from_millis(4));
 
-    let text = scraped(&Metrics::new(store), |_| {});
+    let text = scraped(&Metrics::new(store, Arc::default()), |_| {});
 
     for line in [
         "bng_store_commit_duration_seconds_sum 0.0047",

@@ -134,7 +134,7 @@ impl Gateway {
             control.tables.clone(),
             control.presence(),
             Arc::new(config),
-            Arc::new(Metrics::new(Arc::default())),
+            Arc::new(Metrics::new(Arc::default(), Arc::default())),
         );
         Gateway {
             router: router(state.clone()),
