@@ -5,8 +5,7 @@
 #   make check     formatting, lints, documentation
 #   make e2e STORY=lifecycle      one end-to-end story
 #   make model     the loom models of the shared structures
-#   make fuzz      fuzz the parsers for a while
-#   make bench     measure
+#   make bench     the pipeline beside testpmd on the same frames (wants an idle machine)
 
 CARGO ?= cargo
 SCENARIO ?= full-lifecycle
@@ -16,13 +15,14 @@ STORY ?= lifecycle
 DPDK = --features sluice-worker/dpdk
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-.PHONY: demo test check setup build build-debug e2e model fuzz bench
+.PHONY: demo test check setup build build-debug e2e model bench
 
 demo: setup build
 	$(SUDO) target/release/sluice demo --scenario $(SCENARIO) $(DEMO)
 
 test: setup build-debug
 	$(CARGO) test --workspace --exclude sluice-tests $(DPDK)
+	$(CARGO) test -p sluice-tests --no-run
 	$(SUDO) $(CARGO) test -p sluice-tests -- --test-threads=1
 
 check: setup
@@ -46,3 +46,7 @@ e2e: setup build-debug
 
 model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p shm-bridge --release --target-dir target/loom
+
+bench: setup build
+	$(CARGO) build --release -p sluice-bench
+	$(SUDO) target/release/sluice-bench run
