@@ -58,6 +58,7 @@ labelled! {
         NoRow = "no_row": "The workers' tables have no room for the session.",
         PublishFailed = "publish_failed": "The workers' tables could not take the session.",
         CommitFailed = "commit_failed": "The store could not keep the lease.",
+        StoreTooSlow = "store_too_slow": "The binding ended before the store had kept it.",
         Duplicate = "duplicate": "A retransmission of a request whose answer is on its way.",
         OtherServer = "other_server": "The client chose another server.",
         NoAddressAsked = "no_address_asked": "A request that names no address.",

@@ -307,7 +307,6 @@ impl Engine {
             message: String::new(),
         };
         let news = self.state_news(session, new_state, cx.now, Some("accepted by AAA".into()));
-        self.add_news(id, news);
         let change = Change {
             trigger: Trigger::ActivatedInPlace,
             service,
@@ -319,7 +318,13 @@ impl Engine {
             olt: None,
             at: cx.now.wall_s(),
         };
-        self.begin(cx, id, Operation::Change(Box::new(change)), Vec::new());
+        self.begin(
+            cx,
+            id,
+            Operation::Change(Box::new(change)),
+            Vec::new(),
+            vec![news],
+        );
     }
 
     /// Changes the state in memory, where nothing is granted by it: without an address no packet passes, and with one of another pool the

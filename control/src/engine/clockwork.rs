@@ -31,15 +31,33 @@ enum Timer {
 #[derive(Debug)]
 struct Quarantine {
     until: u64,
+    /// The same in Unix seconds.
+    wall_until: u64,
     /// Whose limit it counts for; `None` after a restart.
     access_loop: Option<String>,
 }
 
 impl Clockwork {
-    pub fn quarantine(&mut self, address: Ipv4Addr, until: u64, access_loop: Option<String>) {
+    /// Lets `address` rest until `until`, which is `wall_until` in Unix seconds.
+    pub fn quarantine(
+        &mut self,
+        address: Ipv4Addr,
+        until: u64,
+        wall_until: u64,
+        access_loop: Option<String>,
+    ) {
         self.timers.insert((until, Timer::Quarantine(address)));
-        self.quarantined
-            .insert(address, Quarantine { until, access_loop });
+        let quarantine = Quarantine {
+            until,
+            wall_until,
+            access_loop,
+        };
+        self.quarantined.insert(address, quarantine);
+    }
+
+    /// Unix seconds until which the address rests.
+    pub fn rests_until(&self, address: Ipv4Addr) -> Option<u64> {
+        Some(self.quarantined.get(&address)?.wall_until)
     }
 
     pub fn disarm(&mut self, id: SessionId, armed: Option<u64>) {
@@ -138,6 +156,13 @@ impl Engine {
             let records = vec![super::Record::DeleteBinding(address)];
             self.commit(cx, super::writing::Purpose::Owed, records, Vec::new());
         }
+    }
+}
+
+#[cfg(test)]
+impl Engine {
+    pub(super) fn clockwork_is_idle(&self) -> bool {
+        self.clockwork.timers.is_empty() && self.clockwork.quarantined.is_empty()
     }
 }
 

@@ -212,7 +212,6 @@ impl Engine {
                 image.policy = policy;
             }
         }
-        self.add_news(id, news);
         let mut records = Vec::new();
         if change.leads {
             records.push(match &change.record {
@@ -220,7 +219,7 @@ impl Engine {
                 None => Record::DeleteActivation(identity_of(self, id)),
             });
         }
-        self.begin(cx, id, Operation::Change(Box::new(change)), records);
+        self.begin(cx, id, Operation::Change(Box::new(change)), records, vec![news]);
     }
 
     /// The change is durable: it is true, and its order with a restriction that came meanwhile is theirs to lose.

@@ -31,15 +31,15 @@ const SESSIONS_BEYOND_ROWS: usize = 1 << 17;
 impl Engine {
     pub(super) fn dhcp(&mut self, cx: &mut Cx<'_>, message: DhcpIn) {
         let handled = Request::parse(&message.payload).and_then(|request| match message.from {
-            Ingress::Line { line, mac } => self.from_line(cx, line, mac, request),
-            Ingress::Core { .. } => self.from_core(cx, request),
+            Ingress::Line { line, mac } => self.on_access_line(cx, line, mac, request),
+            Ingress::Core { .. } => self.on_core(cx, request),
         });
         if let Err(refusal) = handled {
             self.counts.refuse(refusal);
         }
     }
 
-    fn from_line(
+    fn on_access_line(
         &mut self,
         cx: &mut Cx<'_>,
         line: Line,
@@ -76,7 +76,7 @@ impl Engine {
     }
 
     /// A relay's message, or a relayed client's own when it speaks to the server directly (RENEWING, RELEASE).
-    fn from_core(&mut self, cx: &mut Cx<'_>, request: Request) -> Result<(), Refusal> {
+    fn on_core(&mut self, cx: &mut Cx<'_>, request: Request) -> Result<(), Refusal> {
         if request.giaddr.is_unspecified() {
             let id = self.by_address(None, &request).ok_or(Refusal::UnknownRelay)?;
             return self.dispatch(cx, id, None, request);

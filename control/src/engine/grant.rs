@@ -83,11 +83,9 @@ impl Engine {
         if let Some(left) = entry.session.binding.as_ref().filter(|b| b.ipv4 != address) {
             records.push(Record::PutBinding(sticky(&entry.session, left, at)));
         }
-        for news in self.grant_news(&entry.session, &grant, cx) {
-            self.add_news(id, news);
-        }
+        let news = self.grant_news(&entry.session, &grant, cx);
         self.take_offer(id, address);
-        self.begin(cx, id, Operation::Grant(Box::new(grant)), records);
+        self.begin(cx, id, Operation::Grant(Box::new(grant)), records, news);
         Ok(())
     }
 
@@ -150,6 +148,12 @@ impl Engine {
         if entry.session.state == State::Terminated || entry.ended {
             // Terminated while it was written: the address stays kept, and nobody hears of it.
             self.counts.refuse(Refusal::Terminated);
+            self.undo_grant(cx, id, &grant);
+            return;
+        }
+        if grant.until <= cx.now.mono_ns.saturating_add(super::SECOND_NS) {
+            // The binding ended before it was durable: an ACK would promise nothing.
+            self.counts.refuse(Refusal::StoreTooSlow);
             self.undo_grant(cx, id, &grant);
             return;
         }
@@ -264,7 +268,12 @@ impl Engine {
             records.push(Record::PutBinding(bound(&entry.session, held)));
         }
         if held.is_none_or(|held| held.ipv4 != address) {
+            let mut news = self.news("AddressReleased", &entry.session, cx.now);
+            news.ipv4 = Some(address);
+            news.pool = Some(grant.binding.pool.clone());
+            news.detail = Some("it was never acknowledged".into());
             self.pools.keep(address, at);
+            self.add_news(id, news);
         }
         let purpose = Purpose::InForce {
             session: id,
@@ -346,7 +355,10 @@ impl Engine {
             return;
         }
         match cx.world.reserve_row() {
-            Ok(row) => self.begin(cx, id, Operation::Move(Box::new(Move { line, row })), records),
+            Ok(row) => {
+                let operation = Operation::Move(Box::new(Move { line, row }));
+                self.begin(cx, id, operation, records, Vec::new());
+            }
             Err(e) => {
                 // The next REQUEST from there tries again.
                 tracing::warn!(session = %id, "not moved: {e}");

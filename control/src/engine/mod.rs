@@ -32,7 +32,7 @@ mod withdrawal;
 mod writing;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 

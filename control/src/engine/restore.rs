@@ -15,14 +15,8 @@ use super::{Binding, BindingState, Engine, Now, Restored, SECOND_NS, holder_of};
 use crate::pool::Holder;
 use crate::session::{Session, SessionId, State};
 
-/// Numbers of events that a crash lost are not given again: what was told before the crash stays behind what is told after it.
-const EVENT_GAP: u64 = 1024;
-
 impl Engine {
     pub(super) fn restore(&mut self, restored: Restored, now: Now) {
-        if restored.next_event > 0 {
-            self.writing = super::Writing::new(restored.next_event.saturating_add(EVENT_GAP));
-        }
         let ended: HashSet<SessionId> = restored.tombstones.iter().map(|(id, _)| *id).collect();
         let newest = restored.sessions.iter().map(|session| session.id);
         let newest = newest.chain(ended.iter().copied()).map(|id| id.0).max();
@@ -161,7 +155,8 @@ impl Engine {
                 if left > 0 && self.pools.slot(binding.ipv4).is_none() {
                     self.pools.quarantine(binding.ipv4, holder);
                     let until = now.mono_ns + left.min(rest).saturating_mul(SECOND_NS);
-                    self.clockwork.quarantine(binding.ipv4, until, None);
+                    self.clockwork
+                        .quarantine(binding.ipv4, until, binding.until, None);
                 }
             }
             BindingState::Sticky => {

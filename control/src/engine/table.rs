@@ -49,6 +49,8 @@ pub(super) struct Entry {
     /// Whether the store knows the session, and whether it was told that it ended.
     pub stored: bool,
     pub ended: bool,
+    /// The store was told of what the operation under way will bring.
+    pub foreseen: bool,
     /// A restriction is in force that the store could not keep: it may be repeated.
     pub unwritten: bool,
     /// Traffic already counted for its pool, and when it last grew.
@@ -157,6 +159,7 @@ impl Entry {
             activation_started: None,
             stored: false,
             ended: false,
+            foreseen: false,
             unwritten: false,
             sampled: Default::default(),
             busy_at: now,

@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use dhcproto::v4::{DhcpOption, Flags, Message, MessageType, Opcode, OptionCode};
 use dhcproto::{Decodable, Decoder, Encodable, Encoder};
-use shm_bridge::SessionIndex;
+
 use sluice_config::Config;
 
 use super::*;
-use crate::session::{Line, Mac, Qos, Service, Session, SessionId, Standing, State, Totals};
+pub(crate) use crate::session::Standing;
+pub(crate) use shm_bridge::SessionIndex;
 
 pub(crate) const CONFIG: &str = r#"
 [limits]
@@ -543,11 +544,11 @@ impl Bench {
         self.pass_ms(seconds * 1000);
     }
 
-    /// Time passes, in ticks of at most ten seconds.
+    /// Time passes, in ticks of at most twenty seconds.
     pub fn pass_ms(&mut self, ms: u64) {
         let mut left = ms;
         while left > 0 {
-            let step = left.min(10_000);
+            let step = left.min(20_000);
             self.world.now.mono_ns += step * 1_000_000;
             self.world.now.wall_ms += step;
             left -= step;

@@ -95,14 +95,16 @@ impl Engine {
             return freed;
         }
         self.pools.quarantine(binding.ipv4, holder_of(&entry.session));
+        let wall_until = cx.now.wall_s().saturating_add(rest.as_secs());
         self.clockwork.quarantine(
             binding.ipv4,
-            cx.now.mono_ns + duration_ns(rest),
+            cx.now.mono_ns.saturating_add(duration_ns(rest)),
+            wall_until,
             Some(access_loop.clone()),
         );
         let record = Binding {
             state: BindingState::Declined,
-            until: cx.now.wall_s() + rest.as_secs(),
+            until: wall_until,
             ..sticky(&entry.session, binding, 0)
         };
         self.use_loop(&access_loop, |usage| usage.quarantined += 1);

@@ -2,21 +2,30 @@
 //!
 //! Events for those who follow are numbered when they are written and told when they are durable, so the numbers rise in the order of
 //! telling. A session's last happenings ride along with the next thing written of it.
+//!
+//! A batch that the store lost may have been about something that is in force all the same. What it was about is then *owed*: after a second it
+//! is written again, as it is by then, so that an old batch never overwrites a newer truth.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::net::Ipv4Addr;
 
 use shm_bridge::SessionIndex;
 
 use super::operation::Operation;
 use super::table::Entry;
-use super::{BusEvent, Changed, Cx, Engine, Now, OltRequest, Record, Reply, ReplyTo, Ticket};
-use crate::session::{Line, Session, SessionId, Totals};
+use super::{
+    Binding, BindingState, BusEvent, Changed, Cx, Engine, Now, OltRequest, Record, Reply, ReplyTo, Ticket,
+};
+use crate::pool::Use;
+use crate::session::{Identity, Line, Session, SessionId, Totals};
 
 /// Happenings of one session that wait to be written; more would be a loop.
 const NEWS_MAX: usize = 16;
-/// Sessions whose row changed while control was away, written in batches of this many.
+/// What is owed is written in batches of this many.
 const OWED_BATCH: usize = 512;
-/// Seconds until final counters that could not be written are tried again.
+/// Happenings that wait for a store that does not work: more are forgotten, what they were about is not.
+const OWED_NEWS_MAX: usize = 4096;
+/// Until what could not be written is tried again.
 const RETRY_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
@@ -25,29 +34,43 @@ pub(super) struct Writing {
     next_ticket: u64,
     next_event: u64,
     put_events: u64,
-    owed: BTreeSet<SessionId>,
+    owed: Owed,
     /// Rows whose last counters could not be written, and when that is tried again.
     unreleased: Vec<(SessionId, SessionIndex)>,
     retry_at: u64,
 }
 
+/// What must be written as it is now.
+#[derive(Debug, Default)]
+struct Owed {
+    sessions: BTreeSet<SessionId>,
+    addresses: BTreeSet<Ipv4Addr>,
+    identities: HashSet<Identity>,
+    news: Vec<BusEvent>,
+}
+
 #[derive(Debug)]
 enum Waiting {
-    /// Events are told once this is durable.
-    Batch {
-        purpose: Purpose,
-        events: Vec<BusEvent>,
-    },
+    Batch(Box<Batch>),
     Aaa(SessionId),
     /// With the line that the request moves the ONT to.
     Olt(SessionId, Option<Line>),
 }
 
+/// A batch on its way.
+#[derive(Debug)]
+struct Batch {
+    purpose: Purpose,
+    /// Told once it is durable.
+    events: Vec<BusEvent>,
+    about: Owed,
+}
+
 /// What a batch is for.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// The session's operation.
-    Operation(SessionId),
+    /// The session's operation; the last `own` events are about it, those before it have happened whatever becomes of it.
+    Operation { session: SessionId, own: usize },
     /// Something that is in force already.
     InForce {
         session: SessionId,
@@ -69,7 +92,7 @@ impl Writing {
             next_ticket: 1,
             next_event: next_event.max(1),
             put_events: 0,
-            owed: BTreeSet::new(),
+            owed: Owed::default(),
             unreleased: Vec::new(),
             retry_at: 0,
         }
@@ -77,11 +100,17 @@ impl Writing {
 
     /// The session is written with the next event.
     pub fn owe(&mut self, session: SessionId) {
-        self.owed.insert(session);
+        self.owed.sessions.insert(session);
     }
 
     pub fn put_events(&self) -> u64 {
         self.put_events
+    }
+
+    #[cfg(test)]
+    pub fn is_idle(&self) -> bool {
+        let open = |waiting: &Waiting| !matches!(waiting, Waiting::Olt(..));
+        !self.tickets.values().any(open) && self.owed.is_empty() && self.unreleased.is_empty()
     }
 
     fn ticket(&mut self, waiting: Waiting) -> Ticket {
@@ -166,7 +195,12 @@ impl Engine {
             self.writing.put_events += 1;
             batch.push(Record::PutEvent(event.clone()));
         }
-        let ticket = self.writing.ticket(Waiting::Batch { purpose, events });
+        let about = Owed::of(&batch);
+        let ticket = self.writing.ticket(Waiting::Batch(Box::new(Batch {
+            purpose,
+            events,
+            about,
+        })));
         cx.world.commit(ticket, batch);
     }
 
@@ -187,24 +221,30 @@ impl Engine {
         session
     }
 
-    /// Writes the session as an operation begins; it has just been set.
+    /// Begins an operation: writes the session as it will be. `news` is told once it is durable.
     pub(super) fn begin(
         &mut self,
         cx: &mut Cx<'_>,
         id: SessionId,
         operation: Operation,
         records: Vec<Record>,
+        news: Vec<BusEvent>,
     ) {
         let Some(entry) = self.table.get_mut(id) else {
             return;
         };
         entry.operation = Some(operation);
         entry.stored = true;
-        let news = std::mem::take(&mut entry.news);
+        let purpose = Purpose::Operation {
+            session: id,
+            own: news.len(),
+        };
+        let mut all = std::mem::take(&mut entry.news);
+        all.extend(news);
         let Some(entry) = self.table.get(id) else { return };
         let mut batch = records;
         batch.push(Record::PutSession(Box::new(self.snapshot(cx, entry))));
-        self.commit(cx, Purpose::Operation(id), batch, news);
+        self.commit(cx, purpose, batch, all);
     }
 
     /// Writes what is in force already.
@@ -215,6 +255,7 @@ impl Engine {
             news = std::mem::take(&mut entry.news);
             if !entry.ended {
                 entry.stored = true;
+                entry.foreseen |= entry.operation.is_some();
             }
         }
         if let Some(entry) = self.table.get(id).filter(|entry| !entry.ended) {
@@ -224,33 +265,53 @@ impl Engine {
     }
 
     pub(super) fn committed(&mut self, cx: &mut Cx<'_>, ticket: Ticket, result: Result<(), String>) {
-        let Some(Waiting::Batch { purpose, events }) = self.writing.tickets.remove(&ticket) else {
+        let Some(Waiting::Batch(batch)) = self.writing.tickets.remove(&ticket) else {
             return;
         };
-        // What is in force has happened, even if the store lost it.
-        let happened = result.is_ok() || matches!(purpose, Purpose::InForce { .. } | Purpose::News);
-        if happened {
+        let Batch {
+            purpose,
+            events,
+            about,
+        } = *batch;
+        if result.is_ok() {
             events.into_iter().for_each(|event| cx.world.emit(event));
+        } else if let Purpose::Operation { session, own } = purpose {
+            let earlier = events.len().saturating_sub(own);
+            if let Some(entry) = self.table.get_mut(session) {
+                entry.news.splice(0..0, events.into_iter().take(earlier));
+                entry.news.truncate(NEWS_MAX);
+            }
+        } else {
+            // It has happened all the same, and is told when it is durable, under another number.
+            self.writing.owed.extend(about);
+            self.writing.owed.news.extend(events);
+            self.writing.owed.news.truncate(OWED_NEWS_MAX);
+            self.writing.retry_at = cx.now.mono_ns + RETRY_NS;
         }
         match purpose {
-            Purpose::Operation(id) => self.finish(cx, id, result),
+            Purpose::Operation { session, .. } => self.finish(cx, session, result),
             Purpose::InForce { session, reply, olt } => self.in_force(cx, session, reply, olt, result),
             Purpose::News | Purpose::Owed => {}
             Purpose::Retired { session, row } => match result {
                 Ok(()) => cx.world.release_row(row),
-                Err(_) => {
-                    self.writing.unreleased.push((session, row));
-                    self.writing.retry_at = cx.now.mono_ns + RETRY_NS;
-                }
+                Err(_) => self.writing.unreleased.push((session, row)),
             },
         }
     }
 
     /// The session's operation is durable, or will not be.
     fn finish(&mut self, cx: &mut Cx<'_>, id: SessionId, result: Result<(), String>) {
-        let Some(operation) = self.table.get_mut(id).and_then(|entry| entry.operation.take()) else {
+        let Some(entry) = self.table.get_mut(id) else {
             return;
         };
+        let foreseen = std::mem::take(&mut entry.foreseen);
+        let Some(operation) = entry.operation.take() else {
+            return;
+        };
+        if foreseen && result.is_err() {
+            // A later batch told the store of what now does not come true.
+            self.writing.owe(id);
+        }
         match operation {
             Operation::Grant(grant) => self.finish_grant(cx, id, *grant, result),
             Operation::Change(change) => self.finish_change(cx, id, *change, result),
@@ -287,24 +348,147 @@ impl Engine {
         }
     }
 
-    /// Writes what is owed from the start, and final counters that could not be written.
+    /// Writes what is owed, and final counters that could not be written.
     pub(super) fn catch_up(&mut self, cx: &mut Cx<'_>) {
-        while !self.writing.owed.is_empty() {
-            let owed: Vec<SessionId> = self.writing.owed.iter().copied().take(OWED_BATCH).collect();
-            let mut batch = Vec::with_capacity(owed.len());
-            for id in owed {
-                self.writing.owed.remove(&id);
-                if let Some(entry) = self.table.get(id).filter(|entry| !entry.ended) {
-                    batch.push(Record::PutSession(Box::new(self.snapshot(cx, entry))));
+        if cx.now.mono_ns < self.writing.retry_at {
+            return;
+        }
+        while let Some(about) = self.writing.owed.take(OWED_BATCH) {
+            let mut batch = Vec::new();
+            for address in &about.addresses {
+                batch.push(self.binding_record(*address));
+            }
+            for identity in about.identities {
+                batch.push(match self.activations.get(&identity) {
+                    Some(record) => Record::PutActivation(record.clone()),
+                    None => Record::DeleteActivation(identity),
+                });
+            }
+            for id in about.sessions {
+                batch.push(self.session_record(cx, id));
+            }
+            self.commit(cx, Purpose::Owed, batch, about.news);
+        }
+        for (session, row) in std::mem::take(&mut self.writing.unreleased) {
+            self.persist(cx, session, Vec::new(), Purpose::Retired { session, row });
+        }
+    }
+
+    fn session_record(&mut self, cx: &Cx<'_>, id: SessionId) -> Record {
+        if let Some(entry) = self.table.get_mut(id) {
+            entry.foreseen |= entry.operation.is_some();
+        }
+        match self.table.get(id).filter(|entry| !entry.ended) {
+            Some(entry) => Record::PutSession(Box::new(self.snapshot(cx, entry))),
+            None => Record::EndSession {
+                id,
+                at: cx.now.wall_ms,
+            },
+        }
+    }
+
+    /// What the store should hold of an address.
+    fn binding_record(&self, address: Ipv4Addr) -> Record {
+        let nobody = Record::DeleteBinding(address);
+        let (Some(slot), Some(pool)) = (self.pools.slot(address), self.pools.id_of(address)) else {
+            return nobody;
+        };
+        let (state, session, until) = match slot.usage {
+            Use::Offered {
+                sticky_since: None, ..
+            } => return nobody,
+            Use::Offered {
+                sticky_since: Some(since),
+                ..
+            }
+            | Use::Sticky { since } => (BindingState::Sticky, None, since),
+            Use::Bound { session } => {
+                let binding = self.table.get(session).and_then(|e| e.session.binding.as_ref());
+                let until = binding.map_or(0, |binding| binding.expires_at);
+                (BindingState::Bound, Some(session), until)
+            }
+            Use::Quarantined => {
+                let Some(until) = self.clockwork.rests_until(address) else {
+                    return nobody;
+                };
+                (BindingState::Declined, None, until)
+            }
+        };
+        Record::PutBinding(Binding {
+            ipv4: address,
+            pool: self.pools.name(pool).to_owned(),
+            identity: slot.holder.identity.clone(),
+            mac: slot.holder.mac,
+            client_id: slot.holder.client_id.clone(),
+            session,
+            state,
+            until,
+        })
+    }
+}
+
+impl Owed {
+    /// What a batch is about.
+    fn of(batch: &[Record]) -> Owed {
+        let mut about = Owed::default();
+        for record in batch {
+            match record {
+                Record::PutSession(session) => {
+                    about.sessions.insert(session.id);
                 }
+                Record::EndSession { id, .. } => {
+                    about.sessions.insert(*id);
+                }
+                Record::PutBinding(binding) => {
+                    about.addresses.insert(binding.ipv4);
+                }
+                Record::DeleteBinding(address) => {
+                    about.addresses.insert(*address);
+                }
+                Record::PutActivation(record) => {
+                    about.identities.insert(record.identity.clone());
+                }
+                Record::DeleteActivation(identity) => {
+                    about.identities.insert(identity.clone());
+                }
+                Record::PutEvent(_) => {}
             }
-            self.commit(cx, Purpose::Owed, batch, Vec::new());
         }
-        if !self.writing.unreleased.is_empty() && cx.now.mono_ns >= self.writing.retry_at {
-            for (session, row) in std::mem::take(&mut self.writing.unreleased) {
-                self.persist(cx, session, Vec::new(), Purpose::Retired { session, row });
-            }
+        about
+    }
+
+    fn extend(&mut self, other: Owed) {
+        self.sessions.extend(other.sessions);
+        self.addresses.extend(other.addresses);
+        self.identities.extend(other.identities);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+            && self.addresses.is_empty()
+            && self.identities.is_empty()
+            && self.news.is_empty()
+    }
+
+    /// At most `most` of each; `None` when nothing is owed.
+    fn take(&mut self, most: usize) -> Option<Owed> {
+        if self.is_empty() {
+            return None;
         }
+        let take =
+            |set: &mut BTreeSet<SessionId>| std::iter::from_fn(|| set.pop_first()).take(most).collect();
+        let identities: Vec<Identity> = self.identities.iter().take(most).cloned().collect();
+        for identity in &identities {
+            self.identities.remove(identity);
+        }
+        Some(Owed {
+            sessions: take(&mut self.sessions),
+            addresses: std::iter::from_fn(|| self.addresses.pop_first())
+                .take(most)
+                .collect(),
+            identities: identities.into_iter().collect(),
+            news: std::mem::take(&mut self.news),
+        })
     }
 }
 

@@ -416,17 +416,19 @@ impl Pool {
         }
     }
 
+    /// Makes what is somebody's free; what may not be given stays so.
     fn clear(&mut self, address: Ipv4Addr) {
-        if self.take_out(address) {
+        if self.slots.contains_key(&address) {
+            self.take_out(address);
             self.free.insert(address.to_bits().wrapping_sub(self.base));
         }
     }
 
-    /// Takes the address out of wherever it is; whether it was anybody's.
-    fn take_out(&mut self, address: Ipv4Addr) -> bool {
+    /// Takes the address out of wherever it is.
+    fn take_out(&mut self, address: Ipv4Addr) {
         self.free.remove(address.to_bits().wrapping_sub(self.base));
         let Some(slot) = self.slots.remove(&address) else {
-            return false;
+            return;
         };
         *self.counts.of(&slot.usage) -= 1;
         if let Use::Sticky { since } = slot.usage {
@@ -438,7 +440,6 @@ impl Pool {
                 }
             }
         }
-        true
     }
 }
 

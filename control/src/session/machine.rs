@@ -96,6 +96,24 @@ impl Trigger {
     }
 }
 
+impl Trigger {
+    /// What has happened, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Trigger::Unknown => "AAA does not know it, or gave no answer and the policy says garden.",
+            Trigger::Accepted => "AAA or an activation's record accepts it, and no address is in the way.",
+            Trigger::ActivatedInPlace => "Activated to the pool its address is of, or with other rates.",
+            Trigger::ActivatedElsewhere => "Activated to another pool than its address is of.",
+            Trigger::AddressGranted => "An address of the service's pool was acknowledged.",
+            Trigger::Suspended => "Suspended by an operator or by AAA.",
+            Trigger::ResumedInPlace => "Resumed before its address changed.",
+            Trigger::ResumedElsewhere => "Resumed, and its address has to change back.",
+            Trigger::ResumedToGarden => "Resumed, and it was never activated.",
+            Trigger::Terminated => "Terminated by an operator.",
+        }
+    }
+}
+
 impl fmt::Display for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.label())
@@ -152,3 +170,25 @@ impl State {
             .ok_or(IllegalTransition { from: self, trigger })
     }
 }
+
+/// The table as a page of documentation.
+pub fn table_as_markdown() -> String {
+    let mut page = String::from(
+        "# The states of a session\n\n\
+         Generated from `TRANSITIONS` in `control/src/session/machine.rs`; a test compares. What is not in the table is an error\n\
+         that names both states.\n\n\
+         State and pool are two things: a suspended subscriber is not `wgar` although his address may come from the pool `wgar`.\n\n\
+         | from | event | to |\n|---|---|---|\n",
+    );
+    for (from, by, to) in TRANSITIONS {
+        page.push_str(&format!("| {from} | {} | {to} |\n", by.label()));
+    }
+    page.push_str("\n## Events\n\n| event | meaning |\n|---|---|\n");
+    for trigger in Trigger::ALL {
+        page.push_str(&format!("| {} | {} |\n", trigger.label(), trigger.meaning()));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests;
