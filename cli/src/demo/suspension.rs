@@ -68,6 +68,8 @@ pub fn suspend(cast: &mut Cast, index: usize) -> Result<(), DemoError> {
     cast.interrupt.sleep(cast.plan.established)?;
 
     let events_before = cpe_events(cast, index)?.len();
+    let counting = "counting the garden's drops";
+    let dropped_before = cast.gateway.dropped("garden_destination").during(counting)?;
     let change = cast
         .gateway
         .suspend(&serial, "payment failed")
@@ -99,8 +101,19 @@ pub fn suspend(cast: &mut Cast, index: usize) -> Result<(), DemoError> {
         expect_stopped(cast, &serial, direction, meter, flow, sender, sent_by_then);
     }
     drop(receiver);
+    let dropped = cast
+        .gateway
+        .dropped("garden_destination")
+        .during(counting)?
+        .wrapping_sub(dropped_before);
+    cast.story.expect(
+        format!("{serial}: packets of his flows that the gateway dropped"),
+        dropped > 0,
+        "some, for the reason garden_destination",
+        || "none",
+    );
     cast.answer_times.push(change.took);
-    ask_again(cast, index, events_before)
+    expect_return(cast, index, events_before)
 }
 
 /// Not one packet that was sent after the answer arrived: told by sequence numbers, not by clocks.
@@ -139,14 +152,10 @@ fn expect_stopped(
     );
 }
 
-/// His router asks again, is refused its address, and gets one of the garden's pool.
-fn ask_again(cast: &mut Cast, index: usize, events_before: usize) -> Result<(), DemoError> {
+/// The access node bounces his line; his router asks again, is refused its address, and gets one of the garden's pool.
+fn expect_return(cast: &mut Cast, index: usize, events_before: usize) -> Result<(), DemoError> {
     let subscriber = cast.subscriber(index);
     let serial = subscriber.serial().to_owned();
-    subscriber
-        .cpe()
-        .and_then(|cpe| cpe.renew())
-        .during(format!("having {serial} ask again"))?;
     let lease = wait_for_lease(cast, index, MOVE_PATIENCE, |lease| {
         lease.address.octets()[..2] == [10, 255]
     })?;
