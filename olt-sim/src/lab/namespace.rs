@@ -205,6 +205,16 @@ impl Namespace {
         run(Command::new("ip").args(["-n", &self.name]).args(arguments))
     }
 
+    /// Packets for `interface` that the kernel dropped because nobody took them from it in time.
+    pub fn transmit_drops(&self, interface: &str) -> io::Result<u64> {
+        // Of the thread, since it is the thread that is in the namespace.
+        let table = self
+            .run(|| fs::read_to_string("/proc/thread-self/net/dev"))
+            .and_then(|read| read)?;
+        transmit_drops(&table, interface)
+            .ok_or_else(|| io::Error::other(format!("{}: no counters of {interface}", self.name)))
+    }
+
     /// Sets `/proc/sys/<key>` of this namespace.
     pub fn set_kernel(&self, key: &str, value: &str) -> io::Result<()> {
         let path = Path::new("/proc/sys").join(key);
@@ -230,6 +240,15 @@ impl Drop for Namespace {
             tracing::warn!(%error, "namespace not removed");
         }
     }
+}
+
+/// From `/proc/net/dev`: behind the name eight columns about receiving, then bytes, packets, errors and drops of sending.
+fn transmit_drops(table: &str, interface: &str) -> Option<u64> {
+    let columns = table.lines().find_map(|line| {
+        let (name, columns) = line.split_once(':')?;
+        (name.trim() == interface).then_some(columns)
+    })?;
+    columns.split_whitespace().nth(11)?.parse().ok()
 }
 
 /// Runs a command to its end; its standard output, or an error that holds its standard error.
@@ -272,4 +291,20 @@ pub fn can_run(story: &str) -> bool {
         eprintln!("SKIPPED {story}: network namespaces and TAP devices need root");
     }
     root
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_are_read_from_the_kernels_table() {
+        let table = "Inter-|   Receive                                                |  Transmit\n \
+                     face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls\n    \
+                     lo:     100       2    0    3    0     0          0         0      100       2    0    4    0     0\n\
+                     slcore0: 1 2 0 0 0 0 0 0 9 8 0 77 0 0 0 0\n";
+        assert_eq!(transmit_drops(table, "slcore0"), Some(77));
+        assert_eq!(transmit_drops(table, "lo"), Some(4));
+        assert_eq!(transmit_drops(table, "eth0"), None);
+    }
 }
