@@ -38,6 +38,8 @@ pub struct Expected {
 /// What the final tables show.
 #[derive(Clone, Debug, Serialize)]
 pub struct Closing {
+    /// Of the story: without setting up and taking down.
+    pub seconds: f64,
     pub onts_by_state: BTreeMap<String, usize>,
     pub onts_by_pool: BTreeMap<String, usize>,
     pub pools: Vec<Pool>,
@@ -95,6 +97,7 @@ pub fn close(cast: &mut Cast, expected: &Expected) -> Result<Closing, DemoError>
         .collect();
     command_milliseconds.sort_by(f64::total_cmp);
     Ok(Closing {
+        seconds: cast.story.elapsed().as_secs_f64(),
         onts_by_state,
         onts_by_pool,
         pools,

@@ -12,8 +12,6 @@ pub struct DemoResult {
     pub ok: bool,
     pub scenario: &'static str,
     pub subscribers: u16,
-    /// Without the set-up.
-    pub seconds: f64,
     pub expectations_held: u64,
     pub failures: Vec<Failure>,
     pub steps: Vec<Step>,
@@ -29,7 +27,6 @@ impl DemoResult {
             ok: story.failures() == 0,
             scenario: demo.scenario.label(),
             subscribers: demo.subscribers,
-            seconds: story.elapsed().as_secs_f64(),
             expectations_held: story.held(),
             failures: story.failed(),
             steps: story.steps(),

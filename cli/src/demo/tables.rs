@@ -45,7 +45,7 @@ pub fn render(result: &DemoResult) -> String {
 
 fn verdict(result: &DemoResult) -> String {
     let held = grouped_u64(result.expectations_held);
-    let seconds = result.seconds;
+    let seconds = result.closing.seconds;
     if result.ok {
         return format!("ok: all {held} expectations held, {seconds:.1} s");
     }

@@ -1,13 +1,15 @@
 //! Traffic: paced UDP up and down, more than the service allows, counted at both ends and by the gateway.
 //!
 //! What arrives may not exceed rate × time + burst, where time runs from the first packet sent to the last that arrived: the policer's
-//! own interval lies within. What the gateway counts must be what arrived, to the byte; and what it says it policed must be what did not.
+//! own interval lies within. What the gateway counts must be what arrived, to the byte; and what it says it policed must be what did not,
+//! but for what a busy machine lost in the lab's own TAP queues before the gateway saw it, which the kernel counts.
 
 use std::net::SocketAddrV4;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use olt_sim::lab::flow::{FlowCount, FlowMeter, FlowSender, FlowSpec, IP_OVERHEAD_BYTES};
+use olt_sim::lab::world::ACCESS_INTERFACE;
 
 use super::cast::{Cast, SERVICE};
 use super::error::{DemoError, While};
@@ -19,6 +21,8 @@ const WANTED_BYTES: u64 = 100_000_000;
 const OFFERED_PERCENT: u64 = 125;
 /// What is still missing at the end is sent slowly enough to arrive, in hundredths of the rate.
 const TOP_UP_PERCENT: u64 = 50;
+/// Each again for what a busy machine lost of the one before.
+const TOP_UPS_MAX: usize = 5;
 /// The gateway's policers allow 10 ms at the rate, at least ten full packets.
 const BURST_BYTES_MIN: u64 = 15_000;
 const RECEIVER_PORT: u16 = 6000;
@@ -71,6 +75,7 @@ pub fn run_traffic(cast: &mut Cast, subscribers: &[usize]) -> Result<(), DemoErr
     let mut arrived = 0;
     for (round, group) in subscribers.chunks(cast.plan.at_a_time).enumerate() {
         cast.sleep_until(began + pitch * (round * cast.plan.at_a_time) as u32)?;
+        let lost_before = lost_in_lab(cast, group)?;
         let carried = thread::scope(|scope| {
             let running: Vec<_> = group
                 .iter()
@@ -87,12 +92,15 @@ pub fn run_traffic(cast: &mut Cast, subscribers: &[usize]) -> Result<(), DemoErr
                 })
                 .collect::<Result<Vec<_>, _>>()
         })?;
-        arrived += carried.iter().sum::<u64>();
+        expect_nothing_unexplained(cast, group, &carried, lost_before)?;
+        arrived += carried.iter().map(|home| home.bytes).sum::<u64>();
     }
-    if let Some(last) = subscribers.last()
-        && arrived < WANTED_BYTES
-    {
-        arrived += top_up(cast, *last, WANTED_BYTES - arrived)?;
+    for _ in 0..TOP_UPS_MAX {
+        if let Some(last) = subscribers.last()
+            && arrived < WANTED_BYTES
+        {
+            arrived += top_up(cast, *last, WANTED_BYTES - arrived)?;
+        }
     }
     cast.story.expect(
         "traffic in all",
@@ -105,8 +113,58 @@ pub fn run_traffic(cast: &mut Cast, subscribers: &[usize]) -> Result<(), DemoErr
     Ok(())
 }
 
-/// Both directions of one subscriber at once; the bytes that arrived.
-fn one(cast: &Cast, index: usize, seconds: f64) -> Result<u64, DemoError> {
+/// Packets that the lab's TAPs dropped on the way to the gateway or home: it is no part of what is tested.
+fn lost_in_lab(cast: &Cast, group: &[usize]) -> Result<u64, DemoError> {
+    let ground = cast.world.ground();
+    let reading = "reading the lab's own drops";
+    let core = &ground.core_namespace;
+    let mut lost = cast.world.olt().stats().counters.drops.iter().sum::<u64>();
+    for interface in [ACCESS_INTERFACE, &ground.core.config().interface] {
+        lost += core.transmit_drops(interface).during(reading)?;
+    }
+    for index in group {
+        let subscriber = cast.subscriber(*index);
+        lost += subscriber
+            .namespace
+            .transmit_drops(&subscriber.ont.interface)
+            .during(reading)?;
+    }
+    Ok(lost)
+}
+
+/// What neither arrived nor was policed was lost in the lab, and is counted there.
+fn expect_nothing_unexplained(
+    cast: &Cast,
+    group: &[usize],
+    carried: &[Home],
+    lost_before: u64,
+) -> Result<(), DemoError> {
+    let missing: u64 = carried.iter().map(|home| home.missing).sum();
+    let lost = lost_in_lab(cast, group)? - lost_before;
+    cast.story.expect(
+        "packets that neither arrived nor were policed",
+        missing <= lost,
+        format!("none but the {lost} that the lab's own queues dropped"),
+        || missing,
+    );
+    if missing > 0 {
+        cast.story.line(format!(
+            "this machine is busy: the lab's own queues dropped {lost} packets"
+        ));
+    }
+    Ok(())
+}
+
+/// What came of both directions of one subscriber.
+#[derive(Clone, Copy, Debug)]
+struct Home {
+    bytes: u64,
+    /// Packets sent that neither arrived nor were policed.
+    missing: u64,
+}
+
+/// Both directions of one subscriber at once.
+fn one(cast: &Cast, index: usize, seconds: f64) -> Result<Home, DemoError> {
     cast.interrupt.check()?;
     let before = cast.session(index)?.traffic;
     let (upstream, downstream) = thread::scope(|scope| {
@@ -119,6 +177,10 @@ fn one(cast: &Cast, index: usize, seconds: f64) -> Result<u64, DemoError> {
     let after = cast.session(index)?.traffic;
 
     let serial = cast.serial(index);
+    let mut home = Home {
+        bytes: upstream.bytes + downstream.bytes,
+        missing: 0,
+    };
     for (direction, carried, counted, rate) in [
         (
             "downstream",
@@ -133,6 +195,7 @@ fn one(cast: &Cast, index: usize, seconds: f64) -> Result<u64, DemoError> {
             SERVICE.upload_bps,
         ),
     ] {
+        home.missing += (carried.sent - carried.received).saturating_sub(counted.policed);
         expect_carried(cast, &format!("{serial} {direction}"), &carried, counted, rate);
         if !cast.plan.is_crowded() {
             cast.story.about(
@@ -148,7 +211,7 @@ fn one(cast: &Cast, index: usize, seconds: f64) -> Result<u64, DemoError> {
             );
         }
     }
-    Ok(upstream.bytes + downstream.bytes)
+    Ok(home)
 }
 
 fn expect_carried(cast: &Cast, what: &str, carried: &Carried, counted: Totals, rate: u64) {
@@ -173,13 +236,17 @@ fn expect_carried(cast: &Cast, what: &str, carried: &Carried, counted: Totals, r
         counted.packets,
     );
     story.expect_equal(format!("{what}: bytes counted"), carried.bytes, counted.bytes);
-    story.expect_equal(
-        format!("{what}: packets policed (all that were sent and did not arrive)"),
-        carried.sent - carried.received,
-        counted.policed,
+    story.expect(
+        format!("{what}: packets policed"),
+        counted.policed <= carried.sent - carried.received,
+        format!(
+            "at most the {} that did not arrive",
+            carried.sent - carried.received
+        ),
+        || counted.policed,
     );
     // A sender that a busy machine held back may have kept within the rate.
-    let offered = (carried.sent * packet_bytes()) as f64;
+    let offered = ((carried.received + counted.policed) * packet_bytes()) as f64;
     if offered > most {
         story.expect(
             format!("{what}: packets policed"),
