@@ -7,6 +7,9 @@
 #![forbid(unsafe_code)]
 
 pub mod counters;
+pub mod frames;
+pub mod gateway;
+pub mod homes;
 pub mod hostile;
 pub mod scapy;
 pub mod world;

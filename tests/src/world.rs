@@ -103,3 +103,12 @@ pub fn is_in(address: Ipv4Addr, (network, prefix): (Ipv4Addr, u8)) -> bool {
     let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
     u32::from(address) & mask == u32::from(network)
 }
+
+/// Settings of a BNG that has no access node to ask: nobody takes a line down, so that only the BNG acts.
+pub fn without_access_node(settings: &str) -> String {
+    let lines = settings.lines().map(|line| match line.strip_prefix("socket = ") {
+        Some(path) if path.contains("olt.sock") => "socket = \"\"",
+        _ => line,
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
