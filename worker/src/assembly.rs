@@ -129,11 +129,8 @@ fn open(eal: &Eal, config: &Config, port: &sluice_config::Port, lcores: usize) -
     };
     let sends = u16::try_from(lcores).context("more lcores than queues can be numbered")?;
     // The TAP driver wants as many receive queues as transmit queues, and the kernel spreads over them as it likes.
-    let receives = if able.driver == "net_tap" {
-        sends
-    } else {
-        port.queues
-    };
+    let tap = able.driver == "net_tap";
+    let receives = if tap { sends } else { port.queues };
     let pool = Mempool::create(
         eal,
         &MempoolConfig {
@@ -143,7 +140,9 @@ fn open(eal: &Eal, config: &Config, port: &sluice_config::Port, lcores: usize) -
             socket: able.socket,
         },
     )?;
-    let spread = if receives < 2 || !spreads {
+    let spread = if receives >= 2 && tap {
+        ReceiveSpread::Arbitrary
+    } else if receives < 2 || !spreads {
         ReceiveSpread::None
     } else if port.access().is_some() {
         ReceiveSpread::SourceAddress

@@ -44,7 +44,7 @@ pub enum Promiscuous {
 }
 
 /// How the NIC chooses among several receive queues. A session's direction must come to one queue, so only a hash over
-/// the subscriber's address alone will do, and anything else is one queue (and handing over in software).
+/// the subscriber's address alone will do, and anything else is one queue or handing over in software.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiveSpread {
     /// One receive queue.
@@ -53,6 +53,8 @@ pub enum ReceiveSpread {
     SourceAddress,
     /// For core ports.
     DestinationAddress,
+    /// Several queues that the device fills as it likes.
+    Arbitrary,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -72,6 +72,7 @@ impl<'a> Device<'a> {
             ReceiveSpread::None => config.rx_queues <= 1,
             ReceiveSpread::SourceAddress => able.spreads_by_source,
             ReceiveSpread::DestinationAddress => able.spreads_by_destination,
+            ReceiveSpread::Arbitrary => true,
         };
         if !spreads {
             return Err(PortError::Spread {
@@ -89,7 +90,7 @@ impl<'a> Device<'a> {
         let mut conf = sys::rte_eth_conf::default();
         conf.rxmode.mtu = u32::from(mtu.value());
         let addresses = match config.spread {
-            ReceiveSpread::None => None,
+            ReceiveSpread::None | ReceiveSpread::Arbitrary => None,
             ReceiveSpread::SourceAddress => Some(sys::ETH_RSS_L3_SRC_ONLY),
             ReceiveSpread::DestinationAddress => Some(sys::ETH_RSS_L3_DST_ONLY),
         };
