@@ -10,8 +10,8 @@ use super::connect::{expect_session, wait_for_lease};
 use super::error::{DemoError, While};
 use super::gateway::{Bounce, Change};
 
-/// A NAK, after which stock clients wait up to 3 s, and a lease from the beginning.
-const MOVE_PATIENCE: Duration = Duration::from_secs(15);
+/// A NAK, after which stock clients wait up to 3 s, and a lease from the beginning; before it, without a bounce, the renewal.
+const MOVE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An activation under way.
 #[derive(Debug)]

@@ -22,9 +22,10 @@ pub const GARDEN_POOL: &str = "wgar";
 const TOLD_EACH_MAX: usize = 20;
 /// Of ten subscribers.
 const ACTIVATED_OF_TEN: usize = 7;
-/// Client lease where nobody is to renew during the story, and where everybody is.
+/// Client lease where nobody is to renew during the story, and where everybody is: udhcpc renews after half of it, but never
+/// before 16 s, and a lease that has run out by then has ended the session.
 const LONG_LEASE_SECONDS: u32 = 600;
-const SHORT_LEASE_SECONDS: u32 = 8;
+const SHORT_LEASE_SECONDS: u32 = 32;
 
 /// Counts and times of a scenario.
 #[derive(Clone, Copy, Debug)]

@@ -48,7 +48,7 @@ pub fn play(cast: &mut Cast) -> Result<Expected, DemoError> {
     ));
     expect_reach(cast, activated, Access::Everything)?;
     for index in stay {
-        expect_renewed(cast, *index)?;
+        expect_renewed(cast, *index, renewal)?;
         expect_session(cast, *index, GARDEN_POOL, GARDEN_POOL)?;
     }
     expect_reach(cast, stay, Access::ActivationGarden)?;
@@ -102,13 +102,19 @@ fn expect_own_renewal(
 }
 
 /// He who was not activated keeps his address through his renewals.
-fn expect_renewed(cast: &Cast, index: usize) -> Result<(), DemoError> {
-    let events = cpe_events(cast, index)?;
+fn expect_renewed(cast: &Cast, index: usize, renewal: Duration) -> Result<(), DemoError> {
     let serial = cast.serial(index);
-    let renewed = events.iter().any(|event| event.kind == EventKind::Renew);
+    let renewed = cast.interrupt.wait(renewal + AFTER_RENEWAL, || {
+        let events = cpe_events(cast, index).ok()?;
+        events
+            .iter()
+            .any(|event| event.kind == EventKind::Renew)
+            .then_some(())
+    })?;
+    let events = cpe_events(cast, index)?;
     cast.story.expect(
         format!("{serial}: renewal of his garden lease"),
-        renewed,
+        renewed.is_some(),
         "at least one",
         || "none",
     );
