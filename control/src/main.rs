@@ -1,5 +1,6 @@
 //! `sluice-control`: everything that may wait.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // The journal takes text, not colours.
+        .with_ansi(std::io::stderr().is_terminal())
         .init();
     let config = match Config::load(&arguments.config).map_err(miette::Report::new) {
         Ok(config) => Arc::new(config),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use shm_bridge::SessionIndex;
 use shm_bridge::ring::{About, Producer, PushError};
+use shm_bridge::segment::Role;
 use sluice_config::Config;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +31,9 @@ use crate::store::Store;
 const WAITING_MAX: usize = 1024;
 /// Relays' next hops to be asked for, between two turns.
 const WANTED_MAX: usize = 64;
+/// An lcore whose epoch stands still this long has an alarm raised.
+const STALLED_NS: u64 = 1_000_000_000;
+const ALARM_EVERY_NS: u64 = 10_000_000_000;
 
 type Caller = oneshot::Sender<Result<Reply, CommandError>>;
 
@@ -65,6 +69,13 @@ pub struct Hands {
     next_hops: HashMap<Hop, Mac>,
     callers: HashMap<ReplyTo, Caller>,
     next_caller: u64,
+    /// Whether a worker holds its lock: asked with every beat.
+    worker_lives: bool,
+    /// Lcores that lag behind the epoch, with the one they have and since when (monotonic ns).
+    lagging: HashMap<(usize, u64), u64>,
+    alarmed_ns: u64,
+    /// By ONT: ends when its last question to the OLT has been answered.
+    asked: HashMap<String, oneshot::Receiver<()>>,
     counts: Arc<DriverCounts>,
 }
 
@@ -80,6 +91,10 @@ impl fmt::Debug for Hands {
 impl Hands {
     pub fn new(parts: Parts, counts: Arc<DriverCounts>) -> Hands {
         Hands {
+            worker_lives: parts.publisher.side().presence().is_alive(Role::Worker),
+            lagging: HashMap::new(),
+            alarmed_ns: 0,
+            asked: HashMap::new(),
             parts,
             waiting: VecDeque::new(),
             wanted: Vec::new(),
@@ -115,8 +130,37 @@ impl Hands {
         self.parts.publisher.poll()
     }
 
-    pub(super) fn beat(&self, now_ns: u64) {
-        self.parts.publisher.side().beat(now_ns);
+    /// What is to be done ten times a second.
+    pub(super) fn beat(&mut self, now_ns: u64) {
+        let side = self.parts.publisher.side();
+        side.beat(now_ns);
+        self.worker_lives = side.presence().is_alive(Role::Worker);
+        self.asked
+            .retain(|_, end| end.try_recv() == Err(oneshot::error::TryRecvError::Empty));
+        self.watch_lcores(now_ns);
+    }
+
+    /// An lcore that stands still keeps rows from being reused. It is never declared dead by time, but somebody should know.
+    fn watch_lcores(&mut self, now_ns: u64) {
+        let lagging = match self.worker_lives && self.parts.publisher.is_waiting() {
+            true => self.parts.publisher.lagging(),
+            false => Vec::new(),
+        };
+        self.lagging.retain(|slot, _| lagging.contains(slot));
+        for slot in lagging {
+            self.lagging.entry(slot).or_insert(now_ns);
+        }
+        let is_old = |since: &u64| now_ns.saturating_sub(*since) > STALLED_NS;
+        let stalled: Vec<usize> = self
+            .lagging
+            .iter()
+            .filter(|(_, since)| is_old(since))
+            .map(|((slot, _), _)| *slot)
+            .collect();
+        if !stalled.is_empty() && now_ns.saturating_sub(self.alarmed_ns) > ALARM_EVERY_NS {
+            self.alarmed_ns = now_ns;
+            tracing::error!(slots = ?stalled, waiting = self.parts.publisher.usage().rows_waiting, "lcores stand still: nothing they may be reading is reused");
+        }
     }
 
     pub(super) fn take_wanted(&mut self) -> Vec<Hop> {
@@ -183,7 +227,7 @@ impl Hands {
         let slot = tables
             .lcores
             .used()
-            .find(|(_, lcore)| lcore.generation.get() == generation);
+            .find(|(_, lcore)| self.worker_lives && lcore.generation.get() == generation);
         let producer = slot
             .map(|(slot, _)| slot)
             .and_then(|slot| self.parts.injects.get_mut(slot));
@@ -336,7 +380,15 @@ impl World for Hands {
             let _ = answers.send(Input::OltAnswered { ticket, result });
             return;
         };
+        // What is asked of one ONT arrives in the order it was asked.
+        let (over, end) = oneshot::channel();
+        let before = self.asked.insert(request.ont_serial.clone(), end);
         self.parts.runtime.spawn(async move {
+            let _over = over;
+            if let Some(before) = before {
+                // It ends by being dropped.
+                let _ = before.await;
+            }
             let result = olt.reconfigure(&request).await.map_err(|error| error.to_string());
             if let Err(error) = &result {
                 tracing::warn!(ont_serial = request.ont_serial, %error, "OLT not reconfigured");

@@ -413,8 +413,8 @@ impl Publisher {
         }
     }
 
-    /// Lcore slots that have not reached the present epoch: what blocks reuse when it takes long.
-    pub fn lagging(&self) -> Vec<usize> {
+    /// Lcore slots that have not reached the present epoch, with the one they have: what blocks reuse when it lasts.
+    pub fn lagging(&self) -> Vec<(usize, u64)> {
         reconcile::lagging(&self.side)
     }
 

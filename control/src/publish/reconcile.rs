@@ -448,22 +448,20 @@ fn wait_for_grace(side: &ControlSide, epoch: u64, patience: Duration) -> Result<
     let until = Instant::now() + patience;
     while !side.epoch_reached(epoch) {
         if Instant::now() >= until {
-            return Err(PublishError::Stalled { slots: lagging(side) });
+            let slots = lagging(side).into_iter().map(|(slot, _)| slot).collect();
+            return Err(PublishError::Stalled { slots });
         }
         std::thread::sleep(GRACE_POLL);
     }
     Ok(())
 }
 
-/// Lcore slots that are online and have not reached the present epoch.
-pub(super) fn lagging(side: &ControlSide) -> Vec<usize> {
+/// Lcore slots that are online and have not reached the present epoch, with the one they have.
+pub(super) fn lagging(side: &ControlSide) -> Vec<(usize, u64)> {
     let epoch = side.tables.epoch().load(Ordering::Relaxed);
     let slots = side.tables.lcores.epochs().enumerate();
     slots
-        .filter(|(_, slot)| {
-            let seen = slot.load(Ordering::Relaxed);
-            seen != OFFLINE && seen < epoch
-        })
-        .map(|(index, _)| index)
+        .map(|(index, slot)| (index, slot.load(Ordering::Relaxed)))
+        .filter(|(_, seen)| *seen != OFFLINE && *seen < epoch)
         .collect()
 }

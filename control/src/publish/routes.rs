@@ -57,6 +57,12 @@ pub(super) fn configured(config: &Config) -> Vec<(Prefix, Target)> {
             ));
         }
     }
+    // Without these a packet to a next hop itself would be gleaned for ever: it is asked for already.
+    routes.extend(
+        configured_hops(config)
+            .into_iter()
+            .map(|hop| (Prefix::host(hop.address), Target::Via(hop))),
+    );
     routes.extend(
         own_addresses(config)
             .into_iter()

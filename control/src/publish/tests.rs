@@ -257,7 +257,7 @@ fn a_row_rests_until_no_worker_reads_it_and_its_counters_were_taken() {
     publisher.withdraw(&a);
     assert_eq!(publisher.poll(), []);
     assert!(publisher.is_waiting());
-    assert_eq!(publisher.lagging(), [0]);
+    assert_eq!(publisher.lagging(), [(0, 2)]);
     // A burst that began before the withdrawal still counts.
     state.direction(Direction::Downstream).account(1, 50);
     quiesce(worker.tables.epoch(), &lcore.epoch);
@@ -419,6 +419,12 @@ fn the_configuration_s_routes_stand_from_the_start() {
     );
     assert_eq!(publisher.tables().adjacencies.address(via), Some(ip("192.0.2.3")));
     assert_eq!(publisher.tables().adjacencies.get(via), Some(None));
+    assert_eq!(
+        lookup("192.0.2.1"),
+        Leaf::Adjacency(default),
+        "a next hop is a host, too"
+    );
+    assert_eq!(lookup("192.0.2.3"), Leaf::Adjacency(via));
 }
 
 #[test]
