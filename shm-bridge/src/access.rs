@@ -103,13 +103,17 @@ impl AccessIndex {
     /// The cell that names the session of a 1:1 line, so that a burst can prefetch it before asking.
     #[inline(always)]
     pub fn slot(&self, port: u16, s_vlan: u16, c_vlan: u16) -> Option<&AtomicU32> {
-        let word = self.directory_cell(port, s_vlan)?.load(Ordering::Acquire);
-        if word >> KIND_SHIFT != KIND_ONE_TO_ONE {
-            return None;
-        }
-        self.blocks
-            .get((word & BLOCK_MASK).wrapping_sub(1) as usize)?
-            .get(usize::from(c_vlan))
+        self.lines(port)?.slot(s_vlan, c_vlan)
+    }
+
+    /// The lines of one port, for a burst that asks for many.
+    #[inline(always)]
+    pub fn lines(&self, port: u16) -> Option<Lines<'_>> {
+        let (ports, _) = self.directory.as_chunks();
+        Some(Lines {
+            directory: ports.get(usize::from(port))?,
+            blocks: &self.blocks,
+        })
     }
 
     /// The session the index names, its port and tags not yet verified against the row: for a burst that prefetches the
@@ -177,6 +181,25 @@ impl AccessIndex {
         }
         self.directory
             .get(usize::from(port) * VLANS + usize::from(s_vlan))
+    }
+}
+
+/// The lines of one port.
+#[derive(Clone, Copy, Debug)]
+pub struct Lines<'t> {
+    directory: &'t [AtomicU32; VLANS],
+    blocks: &'t [[AtomicU32; VLANS]],
+}
+
+impl<'t> Lines<'t> {
+    /// The cell that names the session of a 1:1 line; `None` where there is none, or the line is another kind. The ids'
+    /// upper bits are ignored.
+    #[inline(always)]
+    pub fn slot(&self, s_vlan: u16, c_vlan: u16) -> Option<&'t AtomicU32> {
+        let word = self.directory[usize::from(s_vlan) % VLANS].load(Ordering::Acquire);
+        // Any other kind, and a line without a block, wrap to a block that no table has.
+        let block = word.wrapping_sub(KIND_ONE_TO_ONE << KIND_SHIFT | 1) as usize;
+        Some(&self.blocks.get(block)?[usize::from(c_vlan) % VLANS])
     }
 }
 

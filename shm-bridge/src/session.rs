@@ -117,6 +117,12 @@ impl Policy {
         RowState::from_bits(self.0)
     }
 
+    /// Whether the session is active and has no garden: nothing but its rate holds it back.
+    #[inline(always)]
+    pub fn is_open(self) -> bool {
+        self.0 & 0xff0f == RowState::Active as u64
+    }
+
     #[inline(always)]
     pub fn is_isolated(self) -> bool {
         self.0 & Policy::ISOLATED != 0
@@ -305,6 +311,18 @@ impl RowCells {
     #[inline(always)]
     pub fn mac_bits(&self) -> u64 {
         self.words[3].load(Ordering::Relaxed) & 0xffff_ffff_ffff
+    }
+
+    /// Whether the row is of this address, line and host: anti-spoofing in three compares. `tags` is the S-VLAN in the lower
+    /// half and the C-VLAN in the upper.
+    #[inline(always)]
+    pub fn is_of(&self, ipv4: u32, port: u16, tags: u32, mac: u64) -> bool {
+        let address = self.words[1].load(Ordering::Relaxed) & 0xffff_ffff_ffff;
+        let line = self.words[2].load(Ordering::Relaxed) as u32;
+        let differs = (address ^ (u64::from(ipv4) | u64::from(port) << 32))
+            | u64::from(line ^ tags)
+            | (self.mac_bits() ^ mac);
+        differs == 0
     }
 
     #[inline(always)]
@@ -507,6 +525,10 @@ mod tests {
         assert!(cells.is_sealed());
         assert_eq!(cells.mac_bits(), 0x0201_0203_0405);
         assert_eq!(cells.tags_and_mtu(), (100, 4094, 1492));
+        let (ipv4, tags, mac) = (0x0aff_0102, 4094 << 16 | 100, 0x0201_0203_0405);
+        assert!(cells.is_of(ipv4, 3, tags, mac));
+        assert!(!cells.is_of(ipv4 ^ 1, 3, tags, mac) && !cells.is_of(ipv4, 2, tags, mac));
+        assert!(!cells.is_of(ipv4, 3, tags ^ 1 << 31, mac) && !cells.is_of(ipv4, 3, tags, mac ^ 1 << 47));
         assert_eq!(cells.policy().policer(Direction::Upstream), 65535);
         assert_eq!(cells.policy().policer(Direction::Downstream), 1);
     }

@@ -19,7 +19,7 @@ pub fn restore_tags(lane: &mut Lane<'_>, port: &Port) -> Option<()> {
     };
     let two;
     let one;
-    let tags: &[Tag] = match lane.meta.stripped {
+    let tags: &[Tag] = match lane.stripped {
         StrippedTags::None => return Some(()),
         StrippedTags::One { tci } => {
             one = [Tag::new(outer_tpid, tci)];
@@ -41,7 +41,7 @@ pub fn restore_tags(lane: &mut Lane<'_>, port: &Port) -> Option<()> {
             .frame
             .header_mut::<Tag>(ADDRESSES + place * vlan::TAG_BYTES)? = *tag;
     }
-    lane.meta.stripped = StrippedTags::None;
+    lane.stripped = StrippedTags::None;
     lane.meta.l3 += added as u8;
     Some(())
 }

@@ -64,11 +64,9 @@ impl<'a> Burst<'a> {
         self.lanes
             .try_push(Lane {
                 frame,
+                stripped,
                 verdict: None,
-                meta: Meta {
-                    stripped,
-                    ..Meta::EMPTY
-                },
+                meta: Meta::EMPTY,
             })
             .is_ok()
     }
@@ -77,6 +75,18 @@ impl<'a> Burst<'a> {
     #[inline(always)]
     pub fn lanes(&self) -> &[Lane<'a>] {
         &self.lanes
+    }
+
+    /// The lane in this place.
+    #[inline(always)]
+    pub fn lane_mut(&mut self, place: usize) -> Option<&mut Lane<'a>> {
+        self.lanes.get_mut(place)
+    }
+
+    /// Whether any lane has no verdict yet.
+    #[inline(always)]
+    pub fn has_live(&self) -> bool {
+        self.lanes.iter().any(Lane::is_live)
     }
 
     /// The lanes that have no verdict yet.
@@ -98,6 +108,7 @@ impl<'a> Burst<'a> {
 #[derive(Debug)]
 pub struct Lane<'a> {
     pub frame: Frame<'a>,
+    pub stripped: StrippedTags,
     verdict: Option<Verdict>,
     pub meta: Meta,
 }
@@ -146,9 +157,6 @@ impl Lane<'_> {
 /// What the stages know of a packet. Numbers are in host order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
-    // From the lcore.
-    pub stripped: StrippedTags,
-
     // From parse.
     /// Where the network header begins, counted from the frame's start.
     pub l3: u8,
@@ -184,7 +192,6 @@ pub struct Meta {
 
 impl Meta {
     pub const EMPTY: Meta = Meta {
-        stripped: StrippedTags::None,
         l3: 0,
         header_len: 0,
         protocol: 0,

@@ -14,6 +14,8 @@ pub mod answer;
 pub mod burst;
 pub mod context;
 pub mod counts;
+pub mod encapsulation;
+pub mod express;
 pub mod frame;
 pub mod icmp_error;
 pub mod line;

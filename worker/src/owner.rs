@@ -73,6 +73,12 @@ impl Owners {
         self.slots[hash as usize % BUCKETS]
     }
 
+    /// Whether this lcore owns the subscriber of this address.
+    #[inline(always)]
+    pub fn is_mine(&self, address: u32) -> bool {
+        self.alone || self.of(address) == self.me
+    }
+
     /// The other lcore that owns this address, if it is not this one.
     #[inline(always)]
     pub fn other(&self, address: u32) -> Option<u8> {

@@ -13,12 +13,15 @@
 //! receiver's half, in one run where one lcore owns both; else it is handed over in between and its frame is parsed again there. Its TTL is
 //! decremented once, in the receiver's half.
 //!
+//! Common packets take the [express way](crate::express), which does the same in fewer steps and decides nothing by itself.
+//!
 //! When [`run`] returns, every lane has exactly one verdict, and [`Context::counts`](crate::context::Context) has every drop.
 
 use shm_bridge::Direction::{Downstream, Upstream};
 
 use crate::burst::Burst;
 use crate::context::Context;
+use crate::express;
 use crate::ports::Side;
 use crate::stages::{
     account, antispoof, arp, destination, dhcp, encap, fib, garden, limits, local, next_hop, owner, parse,
@@ -26,8 +29,19 @@ use crate::stages::{
 };
 use crate::verdict::Way;
 
-/// Judges a burst that was received, or handed over by another lcore.
+/// Judges a burst that was received, or handed over by another lcore: the common packets the express way, the others by stages.
 pub fn run(burst: &mut Burst<'_>, context: &mut Context) {
+    if burst.way == Way::Whole {
+        express::run(burst, context);
+        if !burst.has_live() {
+            return;
+        }
+    }
+    by_stages(burst, context);
+}
+
+/// Judges every packet of a burst that has no verdict yet by the stages alone.
+pub fn by_stages(burst: &mut Burst<'_>, context: &mut Context) {
     match (burst.way, burst.port.side) {
         (Way::Whole, Side::Access(_)) => upstream(burst, context),
         (Way::Whole, Side::Core(_)) => downstream(burst, context),

@@ -7,6 +7,7 @@ use std::net::Ipv4Addr;
 
 use shm_bridge::access::PORTS_MAX;
 use shm_bridge::garden::mask;
+use shm_bridge::session::mac_bits;
 use sluice_config::{Config, IdRanges, PortRole};
 
 use crate::wire::vlan;
@@ -58,6 +59,13 @@ impl Access {
         }
     }
 
+    /// Whether an outer tag of this TPID is accepted.
+    #[inline(always)]
+    pub fn takes(&self, tpid: u16) -> bool {
+        let [a, b, c] = self.outer_tpids;
+        (tpid == a) | (tpid == b) | (tpid == c)
+    }
+
     /// Whether a frame with these tags can be sent: each tag that the port has names a VLAN, and the others are 0.
     #[inline(always)]
     pub fn fits(&self, s_vlan: u16, c_vlan: u16) -> bool {
@@ -70,6 +78,12 @@ impl Access {
 }
 
 impl Port {
+    /// The MAC address in the low 48 bits.
+    #[inline(always)]
+    pub fn mac_bits(&self) -> u64 {
+        mac_bits(self.mac)
+    }
+
     pub fn access(&self) -> Option<&Access> {
         match &self.side {
             Side::Access(access) => Some(access),

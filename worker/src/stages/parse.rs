@@ -120,15 +120,14 @@ impl Link for DoubleTagged {
 #[inline(always)]
 fn single(link: &SingleTagged, access: &Access) -> Option<(u16, u16)> {
     let c_vlan = vlan::vid(link.tci.get());
-    (access.outer_tpids.contains(&link.ethernet.ethertype.get()) && vlan::is_vlan(c_vlan))
-        .then_some((0, c_vlan))
+    (access.takes(link.ethernet.ethertype.get()) && vlan::is_vlan(c_vlan)).then_some((0, c_vlan))
 }
 
 /// (S-VLAN, C-VLAN), where the tags are what the port expects.
 #[inline(always)]
 fn double(link: &DoubleTagged, access: &Access) -> Option<(u16, u16)> {
     let (s_vlan, c_vlan) = (vlan::vid(link.outer_tci.get()), vlan::vid(link.inner.tci.get()));
-    (access.outer_tpids.contains(&link.ethernet.ethertype.get())
+    (access.takes(link.ethernet.ethertype.get())
         && link.inner.tpid.get() == vlan::C_TAG
         && vlan::is_vlan(s_vlan)
         && vlan::is_vlan(c_vlan))
@@ -152,7 +151,7 @@ fn common<L: Link>(lane: &mut Lane<'_>, port: &Port, tags: impl Fn(&L) -> Option
     };
     let ethernet = link.ethernet();
     let total_len = ip.total_len.get();
-    if lane.meta.stripped != StrippedTags::None
+    if lane.stripped != StrippedTags::None
         || ethernet.destination != port.mac
         || !ethernet::is_unicast(ethernet.source)
         || link.ethertype() != ethernet::IPV4
@@ -201,7 +200,7 @@ fn whole(lane: &mut Lane<'_>, port: &Port) -> Result<(), DropReason> {
     if !ethernet::is_unicast(ethernet.source) {
         return Err(DropReason::BadEthernet);
     }
-    let tags = Tags::read(meta.stripped, |offset| {
+    let tags = Tags::read(lane.stripped, |offset| {
         frame.header(offset).map(|word: &U16| word.get())
     })?;
     (meta.s_vlan, meta.c_vlan) = tags.of_port(port).ok_or(DropReason::BadTags)?;
@@ -311,7 +310,7 @@ impl Tags {
         let Side::Access(access) = port.side else {
             return self.untagged();
         };
-        let outer = |tpid: &Option<u16>| tpid.is_none_or(|tpid| access.outer_tpids.contains(&tpid));
+        let outer = |tpid: &Option<u16>| tpid.is_none_or(|tpid| access.takes(tpid));
         let inner = |tpid: &Option<u16>| tpid.is_none_or(|tpid| tpid == vlan::C_TAG);
         let (s_vlan, c_vlan) = match (access.tagging, self.tags.as_slice()) {
             (Tagging::Untagged, _) => return self.untagged(),

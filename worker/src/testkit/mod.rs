@@ -18,6 +18,7 @@
 
 pub mod packet;
 pub mod pcap;
+pub mod recipe;
 pub mod world;
 
 pub use packet::{Ip, Link};

@@ -69,6 +69,8 @@ pub struct World {
     pub fib: FibWriter,
     /// What the next burst is told.
     pub now_ns: u64,
+    /// Whether common packets may take the express way.
+    pub express: bool,
     next_row: u32,
 }
 
@@ -163,6 +165,7 @@ impl World {
             access,
             fib,
             now_ns: START_NS,
+            express: true,
             next_row: 1,
         }
     }
@@ -272,7 +275,11 @@ impl World {
         for (buffer, (bytes, stripped)) in buffers.iter_mut().zip(frames) {
             assert!(burst.push(Frame::new(buffer, HEADROOM, bytes.len()), *stripped));
         }
-        pipeline::run(&mut burst, &mut self.context);
+        if self.express {
+            pipeline::run(&mut burst, &mut self.context);
+        } else {
+            pipeline::by_stages(&mut burst, &mut self.context);
+        }
 
         let outs: Vec<Out> = burst
             .lanes()
