@@ -7,7 +7,7 @@ use olt_sim::lab::probes::Reach;
 use olt_sim::lab::world::{Settings, World, WorldSpec};
 use serde_json::Value;
 use sluice_tests::world::mac_of;
-use sluice_tests::{BNG_MAC, Drops, PATIENCE, SILENCE, Scapy, activate, connect, start};
+use sluice_tests::{BNG_MAC, Drops, PATIENCE, SILENCE, Scapy, activate_all, connect, start};
 
 /// TTL of what a Linux host sends.
 const TTL: u8 = 64;
@@ -116,9 +116,9 @@ fn neighbours(subscriber_to_subscriber: &str) -> (World, [Ipv4Addr; 2]) {
         },
         ..WorldSpec::default()
     });
-    let addresses = [0, 1].map(|index| {
+    for index in [0, 1] {
         connect(&mut world, index);
-        activate(&world, index).address
-    });
+    }
+    let addresses = activate_all(&world, [0, 1]).map(|lease| lease.address);
     (world, addresses)
 }

@@ -7,7 +7,7 @@ use olt_sim::lab::world::{World, WorldSpec};
 use sluice_tests::hostile::put_on_trunk;
 use sluice_tests::world::mac_of;
 use sluice_tests::{
-    Attempt, BNG_MAC, Drops, PATIENCE, Scapy, activate, connect, eventually, sessions, start,
+    Attempt, BNG_MAC, Drops, PATIENCE, Scapy, activate_all, connect, eventually, sessions, start,
 };
 
 /// Datagrams to the internet host's sink, from the first subscriber's line as its access node would tag it.
@@ -170,10 +170,10 @@ fn neighbours() -> (World, [Ipv4Addr; 2]) {
         subscribers: 3,
         ..WorldSpec::default()
     });
-    let addresses = [0, 1].map(|index| {
+    for index in [0, 1] {
         connect(&mut world, index);
-        activate(&world, index).address
-    });
+    }
+    let addresses = activate_all(&world, [0, 1]).map(|lease| lease.address);
     world.olt().connect(world.subscriber(2).ont.clone()).unwrap();
     both_are_well(&world);
     world.olt().set_filter(false);

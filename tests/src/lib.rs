@@ -17,7 +17,7 @@ pub mod world;
 pub use counters::Drops;
 pub use hostile::{Attempt, BNG_MAC};
 pub use scapy::Scapy;
-pub use world::{activate, connect, eventually, sessions, start};
+pub use world::{activate, activate_all, connect, eventually, sessions, start};
 
 use std::time::Duration;
 

@@ -53,14 +53,25 @@ pub fn connect(world: &mut World, index: usize) -> Lease {
 /// Activates the subscriber for isp-residential, with a bounce; his lease there.
 #[track_caller]
 pub fn activate(world: &World, index: usize) -> Lease {
-    let subscriber = world.subscriber(index);
-    let answer = world
-        .api()
-        .activate(subscriber.serial(), "isp-residential", FAST_BPS, FAST_BPS);
-    answer.unwrap_or_else(|error| panic!("{} is not activated: {error}", subscriber.serial()));
-    subscriber
-        .wait_for_address_in(RESIDENTIAL, MOVE_PATIENCE)
-        .unwrap_or_else(|error| panic!("{} does not move: {error}", subscriber.serial()))
+    let [lease] = activate_all(world, [index]);
+    lease
+}
+
+/// Activates these subscribers, all before the first has moved: udhcpc waits three seconds after a NAK.
+#[track_caller]
+pub fn activate_all<const N: usize>(world: &World, indices: [usize; N]) -> [Lease; N] {
+    let subscribers = indices.map(|index| world.subscriber(index));
+    for subscriber in subscribers {
+        let serial = subscriber.serial();
+        let answer = world
+            .api()
+            .activate(serial, "isp-residential", FAST_BPS, FAST_BPS);
+        answer.unwrap_or_else(|error| panic!("{serial} is not activated: {error}"));
+    }
+    subscribers.map(|subscriber| {
+        let lease = subscriber.wait_for_address_in(RESIDENTIAL, MOVE_PATIENCE);
+        lease.unwrap_or_else(|error| panic!("{} does not move: {error}", subscriber.serial()))
+    })
 }
 
 /// The sessions that REST lists for this filter, such as `circuit_id=agg-01|1/1/1`.

@@ -39,8 +39,8 @@ use crate::wire::VlanId;
 /// What the worker says once its lcores poll.
 const WORKER_READY: &str = "sluice-worker: ready";
 /// A worker maps memory and probes devices before it is ready.
-const WORKER_PATIENCE: Duration = Duration::from_secs(30);
-const CONTROL_PATIENCE: Duration = Duration::from_secs(20);
+const WORKER_PATIENCE: Duration = Duration::from_secs(60);
+const CONTROL_PATIENCE: Duration = Duration::from_secs(60);
 const TRUNK_PATIENCE: Duration = Duration::from_secs(10);
 /// A first lease: two messages, with a lost one or two.
 const LEASE_PATIENCE: Duration = Duration::from_secs(20);
