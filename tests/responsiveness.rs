@@ -5,7 +5,9 @@
 //!   other. The activation changes the service in place, so it is on disk when it is answered.
 //! - *policy store → first affected burst*: a thread that does nothing else watches shared memory. It takes the time when
 //!   the session's policy word changes and when the lcore next counts a packet that the garden refused. Between the two
-//!   lies the wait for the next packet of the flow, too: 50 µs when the sender keeps its pace.
+//!   lies the wait for the next packet of the flow, too: 50 µs when the sender keeps its pace, and as long as the
+//!   scheduler pleases when it does not. So the bursts in between are counted as well, the refusing one included:
+//!   the scheduler has no part in those.
 
 use std::io::{Read, Write};
 use std::net::SocketAddrV4;
@@ -112,7 +114,7 @@ fn a_suspension_meets_the_next_burst() {
 
     let watch = Watch::of(&world, home.serial());
     let selector = json!({"ont_serial": home.serial()}).to_string();
-    let (mut answers, mut affected) = (Vec::new(), Vec::new());
+    let (mut answers, mut affected, mut bursts) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..SUSPENSIONS {
         let (answer, reached) = std::thread::scope(|scope| {
             let (looks, looking) = mpsc::channel();
@@ -123,7 +125,9 @@ fn a_suspension_meets_the_next_burst() {
         });
         assert!(answer.1.starts_with("HTTP/1.1 200"), "{}", answer.1);
         answers.push(answer.0);
-        affected.push(reached.expect("the suspension met no packet"));
+        let Reached { after, in_bursts } = reached.expect("the suspension met no packet");
+        affected.push(after);
+        bursts.push(in_bursts);
         let arrived = received.meter.packets(1);
         let resumed = post(world.api().socket(), "/api/v1/resume", &selector).1;
         assert!(resumed.contains(r#""new_state":"active""#), "{resumed}");
@@ -141,7 +145,12 @@ fn a_suspension_meets_the_next_burst() {
         "policy store to first affected burst, polling: {}",
         Percentiles::of(&mut affected)
     );
+    bursts.sort_unstable();
+    let (middle, most) = (bursts[bursts.len() / 2], bursts[bursts.len() - 1]);
+    eprintln!("bursts from the store to the first affected one, itself included: p50 {middle}, max {most}");
     assert!(affected[affected.len() / 2] < Duration::from_millis(100));
+    // One may be under way when the word is stored, and the watch looks a moment later.
+    assert!(middle <= 2, "{bursts:?}");
     world.stop().unwrap();
 }
 
@@ -165,7 +174,7 @@ impl Watch {
     }
 
     /// Tells `looks` when it has begun. `None` if either does not happen in time.
-    fn policy_to_first_refusal(&self, looks: mpsc::Sender<()>) -> Option<Duration> {
+    fn policy_to_first_refusal(&self, looks: mpsc::Sender<()>) -> Option<Reached> {
         let deadline = Instant::now() + PATIENCE;
         let before: Policy = self.policy();
         let refused = self.refused();
@@ -173,8 +182,13 @@ impl Watch {
         let mut stored = None;
         while Instant::now() < deadline {
             match stored {
-                None if self.policy() != before => stored = Some(Instant::now()),
-                Some(at) if self.refused() != refused => return Some(Instant::now() - at),
+                None if self.policy() != before => stored = Some((Instant::now(), self.bursts())),
+                Some((at, bursts)) if self.refused() != refused => {
+                    return Some(Reached {
+                        after: Instant::now() - at,
+                        in_bursts: self.bursts() - bursts,
+                    });
+                }
                 _ => std::hint::spin_loop(),
             }
         }
@@ -185,12 +199,26 @@ impl Watch {
         self.tables.rows.get(self.row).expect("the row exists").policy()
     }
 
+    fn bursts(&self) -> u64 {
+        self.tables
+            .lcores
+            .used()
+            .map(|(_, lcore)| lcore.bursts.get())
+            .sum()
+    }
+
     fn refused(&self) -> u64 {
         let lcores = self.tables.lcores.used();
         lcores
             .map(|(_, lcore)| lcore.drop(DropReason::GardenDestination).get())
             .sum()
     }
+}
+
+/// From the store of the policy word to the first packet that it stopped.
+struct Reached {
+    after: Duration,
+    in_bursts: u64,
 }
 
 /// One request on a connection of its own: how long it took, and the whole answer.

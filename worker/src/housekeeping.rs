@@ -1,5 +1,6 @@
 //! What the worker does beside its lcores, on an unpinned thread: clock discipline, link state, device counts.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -84,6 +85,9 @@ impl Watched {
         } else {
             "down"
         };
-        eprintln!("port {}: link {state}", self.port.name());
+        // In one write, so that no other thread's message comes in between.
+        let line = format!("port {}: link {state}\n", self.port.name());
+        // Nobody is left to be told that standard error is gone.
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }
 }

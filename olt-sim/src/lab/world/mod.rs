@@ -323,7 +323,8 @@ fn start_worker(spec: &WorldSpec, ground: &Ground) -> io::Result<Process> {
             .log()
             .lines()
             .skip(before)
-            .any(|line| line.starts_with(WORKER_READY))
+            // Both outputs share the log: the start of another message may stand before it on its line.
+            .any(|line| line.contains(WORKER_READY))
     })?;
     ground.settle()?;
     Ok(worker)
