@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Parser;
 use shm_bridge::ControlSide;
+use shm_bridge::sides::Tables;
 use sluice_config::Config;
 use sluice_control::aaa::Local;
 use sluice_control::driver::{self, Driver, DriverCounts, Hands, Input, Parts};
@@ -144,10 +145,12 @@ fn run(config: Arc<Config>) -> anyhow::Result<()> {
             })?
     };
 
+    let heartbeat = tables.clone();
     let state = AppState::new(handle, bus, tables, presence, Arc::clone(&config), metrics);
     let served = runtime.block_on(async {
         let listeners = serve::Listeners::bind(&config).await?;
         tell_supervisor(&[sd_notify::NotifyState::Ready]);
+        tokio::spawn(keep_watchdog(heartbeat));
         println!("sluice-control: ready");
         listeners.serve(state, until_told(local)).await;
         anyhow::Ok(())
@@ -214,6 +217,25 @@ async fn until_told(local: Arc<Local>) {
                 Ok((subscribers, rules)) => tracing::info!(subscribers, rules, "subscribers read again"),
                 Err(error) => tracing::error!("subscribers not read, the old ones stay in force: {error}"),
             },
+        }
+    }
+}
+
+/// Tells the supervisor's watchdog that the engine's thread turns, for as long as it does.
+async fn keep_watchdog(tables: Tables) {
+    let mut usec = 0;
+    if !sd_notify::watchdog_enabled(false, &mut usec) || usec == 0 {
+        return;
+    }
+    let limit = Duration::from_micros(usec);
+    let mut half = tokio::time::interval(limit / 2);
+    loop {
+        half.tick().await;
+        let since = driver::now()
+            .mono_ns
+            .saturating_sub(tables.control_heartbeat_ns());
+        if u128::from(since) < limit.as_nanos() {
+            tell_supervisor(&[sd_notify::NotifyState::Watchdog]);
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -473,6 +473,40 @@ fn a_hangup_reads_the_subscribers_again_and_keeps_them_when_they_are_wrong() {
         site.log().contains("the old ones stay in force").then_some(())
     });
     assert_eq!(worker.connect(Cpe(2)).octets()[0..2], [10, 0]);
+}
+
+#[test]
+fn a_supervisor_is_told_of_start_life_and_end() {
+    let site = Site::new();
+    let socket = UnixDatagram::bind(site.path("notify")).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let heard = || {
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8_lossy(&buffer[..length]).trim().to_owned()
+    };
+    // A supervisor names the process it watches.
+    let child = Command::new("sh")
+        .args(["-c", "WATCHDOG_PID=$$ exec \"$0\" --config \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_sluice-control"))
+        .arg(site.path("sluice.toml"))
+        .env("NOTIFY_SOCKET", site.path("notify"))
+        .env("WATCHDOG_USEC", "600000")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let control = Control { child };
+
+    assert_eq!(heard(), "READY=1");
+    assert_eq!((heard(), heard()), ("WATCHDOG=1".into(), "WATCHDOG=1".into()));
+    control.signal(rustix::process::Signal::TERM);
+    let mut last = heard();
+    while last == "WATCHDOG=1" {
+        last = heard();
+    }
+    assert_eq!(last, "STOPPING=1");
+    assert!(control.ends().success());
 }
 
 /// Law 5 from outside: whatever moment control dies at, every lease that a client was told of is there again afterwards, in the tables
