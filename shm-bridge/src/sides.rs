@@ -327,3 +327,6 @@ pub fn in_memory(geometry: &Geometry) -> Result<(ControlSide, WorkerSide), Segme
     let worker = WorkerSide::new(Segment::map_memory(&file, geometry, Role::Worker)?, geometry, 0);
     Ok((control, worker))
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests;

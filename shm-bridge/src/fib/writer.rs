@@ -318,14 +318,17 @@ impl FibWriter {
     /// The /24 has one leaf for all its addresses.
     fn unlink(&mut self, index: u32, word: u32) -> usize {
         let cell = &self.fib.tbl24[index as usize];
-        let differs = cell.load(Ordering::Relaxed) != word;
-        if differs {
-            cell.store(word, Ordering::Release);
+        let old = cell.load(Ordering::Relaxed);
+        if old == word {
+            return 0;
         }
-        if let Some(group) = self.groups.remove(&index) {
+        cell.store(word, Ordering::Release);
+        if old >> KIND_SHIFT == LINK
+            && let Some(group) = self.groups.remove(&index)
+        {
             self.unlinked.push(group);
         }
-        usize::from(differs)
+        1
     }
 
     /// The word of the longest route of 1 to `max` bits that covers an address; 0 leaves it to the default route.
