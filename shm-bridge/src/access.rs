@@ -164,6 +164,17 @@ impl AccessIndex {
         Found::NoSession
     }
 
+    /// How many of its eight slots each N:1 bucket uses: control's measure of how full the index is.
+    pub fn bucket_fill(&self) -> impl Iterator<Item = usize> {
+        self.buckets.iter().map(|bucket| {
+            bucket
+                .slots
+                .iter()
+                .filter(|slot| slot.load(Ordering::Relaxed) != 0)
+                .count()
+        })
+    }
+
     fn place(&self, key: &AccessKey) -> Place {
         let line = u64::from(key.port) | u64::from(key.s_vlan) << 16 | u64::from(key.c_vlan) << 32;
         let hash = mix(line, key.mac, self.seed);

@@ -400,6 +400,43 @@ mod tests {
         assert_eq!(layout.worker_start % REGION_ALIGN, 0);
     }
 
+    /// The table of docs/shared-memory.md, as it must be.
+    fn documented() -> String {
+        let layout = Layout::of(&Geometry::default());
+        let mut text = String::from("| offset | bytes | cells × size | table |\n|---:|---:|---:|---|\n");
+        text += "| 0x0000000 | 2097152 | | *preamble*, written once by whoever made the segment |\n";
+        for (name, offset, place) in layout.tables() {
+            if name == "control_header" {
+                text += &format!(
+                    "| {offset:#09x} | {} | | **control region**, writer: control |\n",
+                    layout.control_len
+                );
+            }
+            if name == "worker_header" {
+                text += &format!(
+                    "| {offset:#09x} | {} | | **worker region**, writers: lcores |\n",
+                    layout.worker_len
+                );
+            }
+            let bytes = place.cells * place.cell_bytes;
+            text += &format!(
+                "| {offset:#09x} | {bytes} | {} × {} | `{name}` |\n",
+                place.cells, place.cell_bytes
+            );
+        }
+        text + &format!("| {:#09x} | | | end |\n", layout.total())
+    }
+
+    #[test]
+    fn the_documented_offsets_are_the_layouts() {
+        let page = include_str!("../../docs/shared-memory.md");
+        let wanted = documented();
+        assert!(
+            page.contains(&wanted),
+            "docs/shared-memory.md should have\n\n{wanted}"
+        );
+    }
+
     #[test]
     fn a_million_sessions_fit() {
         let geometry = Geometry {

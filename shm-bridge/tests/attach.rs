@@ -272,6 +272,37 @@ fn ordinary_pages_are_not_sold_as_huge_ones() {
     assert!(!dir.path().join("sluice").exists());
 }
 
+/// Where the machine has huge pages for it: a mount of our own would need privileges and pages that others count on.
+#[test]
+fn on_huge_pages_both_sides_meet_and_locks_hold() {
+    let dir = RunDir::new();
+    let config = SegmentConfig {
+        name: format!("test-{}", std::process::id()),
+        pages: Pages::Auto,
+        ..dir.config()
+    };
+    let control = ControlSide::attach(&config).unwrap();
+    let path = control.about.path.clone().unwrap();
+    if !control.about.huge_pages {
+        assert_eq!(path.parent(), Some(dir.path()));
+        let warning = control.about.warning.as_deref().unwrap_or_default();
+        assert!(!warning.is_empty(), "ordinary pages where huge ones were wanted");
+        println!("no huge pages here: {warning}");
+        return;
+    }
+
+    let worker = WorkerSide::attach(&config, 0).unwrap();
+
+    assert!(worker.about.huge_pages && !worker.about.created);
+    assert_eq!(control.tables.worker_generation(), 1);
+    assert!(control.presence().is_alive(Role::Worker));
+    assert!(WorkerSide::attach(&config, 0).is_err());
+    drop(worker);
+    assert!(!control.presence().is_alive(Role::Worker));
+    drop(control);
+    fs::remove_file(path).unwrap();
+}
+
 #[test]
 fn a_killed_generation_that_stored_departures_first_loses_nothing_it_never_had() {
     let dir = RunDir::new();
