@@ -116,7 +116,7 @@ pub fn run(side: &mut WorkerSide, pace: Pace, stop: &AtomicBool) -> Report {
                     punt,
                     inject,
                     frames: Frames::default(),
-                    random: Random::new(generation << 8 | slot as u64 + 1),
+                    random: Random::new((generation << 8) | (slot as u64 + 1)),
                     pace,
                     held: Vec::with_capacity(BURST),
                     report: Report::default(),
