@@ -7,6 +7,7 @@ use olt_sim::lab::probes::Reach;
 use olt_sim::lab::world::{Settings, World, WorldSpec};
 use serde_json::Value;
 use sluice_tests::world::mac_of;
+use sluice_tests::world::{forget_arrivals, settled_arrivals};
 use sluice_tests::{BNG_MAC, Drops, PATIENCE, SILENCE, Scapy, activate_all, connect, start};
 
 /// TTL of what a Linux host sends.
@@ -16,7 +17,7 @@ const TTL: u8 = 64;
 fn neighbours_reach_each_other_through_the_bng() {
     let (world, [a, b]) = neighbours("routed");
     let before = Drops::read(world.api());
-    world.ground().core.clear();
+    forget_arrivals(&world);
 
     let pong = world
         .subscriber(0)
@@ -44,7 +45,7 @@ fn neighbours_reach_each_other_through_the_bng() {
             .unwrap();
         assert!(known.contains(BNG_MAC), "{known}");
     }
-    assert_eq!(world.ground().core.watch().all(), []);
+    assert_eq!(settled_arrivals(&world), []);
     before.expect(world.api(), "two pings", &[]);
 }
 

@@ -6,6 +6,7 @@ use std::net::Ipv4Addr;
 use olt_sim::lab::world::{World, WorldSpec};
 use sluice_tests::hostile::put_on_trunk;
 use sluice_tests::world::mac_of;
+use sluice_tests::world::{forget_arrivals, settled_arrivals};
 use sluice_tests::{
     Attempt, BNG_MAC, Drops, PATIENCE, Scapy, activate_all, connect, eventually, sessions, start,
 };
@@ -113,7 +114,7 @@ fn nobody_sends_in_anothers_name() {
     let mut scapy = Scapy::start(&world.subscriber(0).namespace);
     scapy.exec(&preamble(&world, addresses));
 
-    world.ground().core.clear();
+    forget_arrivals(&world);
     for attempt in PACKETS {
         attempt.on_trunk(&world, &mut scapy);
     }
@@ -124,11 +125,7 @@ fn nobody_sends_in_anothers_name() {
         drops: &[("spoofed_address", 1), ("spoofed_mac", 1)],
     };
     by_himself.from_subscriber(&world, &mut scapy);
-    assert_eq!(
-        world.ground().core.watch().all(),
-        [],
-        "packets that reached the core side"
-    );
+    assert_eq!(settled_arrivals(&world), [], "packets that reached the core side");
 
     // In his own name he gets through on the same ways: the silence was not theirs.
     let before = Drops::read(world.api());

@@ -5,6 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::time::Duration;
 
 use olt_sim::lab::Lease;
+use olt_sim::lab::core_side::Seen;
 use olt_sim::lab::namespace::wait_until;
 use olt_sim::lab::world::{Subscriber, World, WorldSpec};
 use serde_json::Value;
@@ -17,6 +18,8 @@ pub const BUSINESS: (Ipv4Addr, u8) = (Ipv4Addr::new(10, 16, 0, 0), 12);
 /// A rate that no story reaches.
 pub const FAST_BPS: u64 = 1_000_000_000;
 
+/// The core side's watcher looks every 50 ms; a busy machine lets it wait.
+const QUIET: Duration = Duration::from_millis(300);
 /// From the activation to the lease of the new pool: a bounce, and a client that asks again.
 const MOVE_PATIENCE: Duration = Duration::from_secs(15);
 
@@ -83,6 +86,26 @@ pub fn sessions(world: &World, filter: &str) -> Vec<Value> {
         Value::Array(sessions) => sessions,
         other => panic!("{path}: no list of sessions: {other}"),
     }
+}
+
+/// All that arrived at the core side, once nothing more comes: its watcher is a thread that may lag.
+pub fn settled_arrivals(world: &World) -> Vec<Seen> {
+    let watch = world.ground().core.watch();
+    let mut seen = watch.all();
+    loop {
+        std::thread::sleep(QUIET);
+        let now = watch.all();
+        if now == seen {
+            return seen;
+        }
+        seen = now;
+    }
+}
+
+/// Forgets what arrived at the core side so far, also what its watcher has not looked at yet.
+pub fn forget_arrivals(world: &World) {
+    settled_arrivals(world);
+    world.ground().core.clear();
 }
 
 /// Waits until `question` is answered with yes.
