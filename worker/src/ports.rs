@@ -243,3 +243,41 @@ fn three(mut values: impl Iterator<Item = u16>) -> [u16; 3] {
     let second = values.next().unwrap_or(first);
     [first, second, values.next().unwrap_or(first)]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_annotated_example_gives_ports_lines_and_gateways() {
+        let text = include_str!("../../config/sluice.toml");
+        let config = Config::parse("sluice.toml", text).unwrap();
+
+        let ports = Ports::from_config(&config);
+
+        assert_eq!(ports.len(), config.ports.len());
+        for (port, written) in ports.iter().zip(&config.ports) {
+            assert_eq!((port.mac, port.mtu), (written.mac.octets(), written.mtu));
+            assert_eq!(port.access().is_some(), written.access().is_some());
+            for line in written.access().iter().flat_map(|access| &access.lines) {
+                let first = |ids: &IdRanges| ids.iter().next().map_or(0, |id| id.get());
+                let (s_vlan, c_vlan) = (first(&line.s_vlans), first(&line.c_vlans));
+                assert!(ports.has_line(port.index, s_vlan, c_vlan));
+                assert!(!ports.has_line(port.index, s_vlan, 4095));
+            }
+        }
+        for pool in &config.pools {
+            let host = u32::from(pool.network.network()) + 9;
+            assert_eq!(ports.gateway_of(host), Some(u32::from(pool.gateway)));
+            assert!(ports.is_directed_broadcast(u32::from(pool.network.broadcast())));
+            assert!(!ports.is_directed_broadcast(host));
+        }
+    }
+
+    #[test]
+    fn fewer_than_three_tpids_are_repeated() {
+        assert_eq!(three([7, 8].into_iter()), [7, 8, 7]);
+        assert_eq!(three([7].into_iter()), [7; 3]);
+        assert_eq!(three([].into_iter()), [0; 3]);
+    }
+}

@@ -49,8 +49,6 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
-
     #[test]
     fn both_ways_end_every_frame_alike(
         recipes in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 64),

@@ -14,8 +14,6 @@ fn stripped() -> impl Strategy<Value = StrippedTags> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
-
     #[test]
     fn bursts_of_spoiled_packets_end(
         recipes in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..100), 1..=32),
