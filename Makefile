@@ -45,7 +45,7 @@ e2e: setup build-debug
 	$(SUDO) $(CARGO) test -p sluice-tests --test $(STORY) -- --test-threads=1 --nocapture
 
 model:
-	RUSTFLAGS="--cfg loom" $(CARGO) test -p shm-bridge --release --target-dir target/loom
+	RUSTFLAGS="--cfg loom" $(CARGO) test -p shm-bridge --release --target-dir target/loom --lib models
 
 bench: setup build
 	$(CARGO) build --release -p sluice-bench
