@@ -7,7 +7,7 @@
 //!
 //! Without features this is the pure pipeline: headers ([`wire`]), the stages of a packet's way ([`stages`]) and their order
 //! ([`pipeline`]), over frames in any memory ([`frame`], [`burst`]). It has no clock, no thread and no allocation per packet, and is
-//! tested, fuzzed, replayed and counted in instructions as it runs. [`testkit`] builds tables and runs frames through it.
+//! tested, fuzzed, replayed and counted in instructions as it runs. `testkit` builds tables and runs frames through it.
 #![deny(unsafe_code)]
 
 pub mod answer;

@@ -10,7 +10,7 @@
 //!  time ──► clockwork: offers lapse, bindings expire, sessions end
 //! ```
 //!
-//! Law 5 in two sentences: what gives a subscriber more is an [operation](operation) that becomes true when its batch is durable; what
+//! Law 5 in two sentences: what gives a subscriber more is an `operation` that becomes true when its batch is durable; what
 //! takes something from him is in force before it is written. Work per event does not grow with the number of sessions, and
 //! everything that a stranger can make grow has a limit.
 

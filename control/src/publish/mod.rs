@@ -12,7 +12,7 @@
 //! ([`shm_bridge::epoch`]). [`Publisher::poll`] says which rows have come that far; a row is given back once its last counters are
 //! durable ([`Publisher::release_row`]).
 //!
-//! [`attach`](reconcile) takes over what an earlier control left: sessions that are as they should be are not touched.
+//! `attach` takes over what an earlier control left: sessions that are as they should be are not touched.
 
 mod adjacencies;
 mod gardens;

@@ -7,7 +7,7 @@
 //!                                                      └ deadline · metrics · problem+json
 //! ```
 //!
-//! One noun a file. A handler translates: JSON to a [`Command`](crate::engine::Command), a [`Reply`](crate::engine::Reply) to JSON, an
+//! One noun a file. A handler translates: JSON to a [`Command`], a [`Reply`] to JSON, an
 //! error to a [`Problem`](problem::Problem) that names the field. What only shared memory knows (counters, latency, ports) is read there and does not
 //! ask the engine. The description at `/openapi.json` is made from the same types.
 
