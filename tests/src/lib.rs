@@ -1,4 +1,4 @@
-//! What the end-to-end stories share: a started [`World`], the BNG's counters before and after, and packets
+//! What the end-to-end stories share: a started `World`, the BNG's counters before and after, and packets
 //! made by scapy where no stock program would send them.
 //!
 //! A story runs the real `sluice-worker` on net_tap ports and the real `sluice-control`, in namespaces of its
