@@ -125,7 +125,7 @@ impl Clock {
         self.ns_at(tsc())
     }
 
-    /// The time of an earlier reading of [`tsc`], so that one reading serves cycles and time.
+    /// The time of an earlier reading of [`Clock::tsc`], so that one reading serves cycles and time.
     #[inline]
     pub fn ns_at(&mut self, tsc: u64) -> u64 {
         let sequence = self.timebase.sequence.load(Ordering::Acquire);
