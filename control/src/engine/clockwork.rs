@@ -13,6 +13,9 @@ use crate::session::SessionId;
 
 /// How long a session outlives its address: a client that releases and asks again, or a CPE that is changed, stays the same session.
 pub(super) const LINGER_NS: u64 = 300 * SECOND_NS;
+/// What a binding lasts beyond its pool's `binding_seconds`: time for the store, so that the ACK can say the whole lease that was offered
+/// even where lease and binding are equally long.
+const STORE_SLACK: Duration = Duration::from_secs(10);
 /// Timers looked at in one tick: the rest waits for the next, 100 ms later.
 const TIMERS_PER_TICK: usize = 4096;
 
@@ -164,6 +167,11 @@ impl Engine {
     pub(super) fn clockwork_is_idle(&self) -> bool {
         self.clockwork.timers.is_empty() && self.clockwork.quarantined.is_empty()
     }
+}
+
+/// How long an address stays its holder's after his last word.
+pub(super) fn binding_time(pool: &sluice_config::Pool) -> Duration {
+    pool.binding.saturating_add(STORE_SLACK)
 }
 
 pub(super) fn duration_ns(duration: Duration) -> u64 {

@@ -15,7 +15,7 @@
 
 use super::authorization::Settled;
 use super::caller::Caller;
-use super::clockwork::duration_ns;
+use super::clockwork::{binding_time, duration_ns};
 use super::table::{Asking, Entry, Offer};
 use super::{Cx, DhcpIn, Engine, Ingress, holder};
 use crate::dhcp::{Answer, Kind, Lease, Notice, Refusal, Request};
@@ -481,7 +481,7 @@ impl Engine {
         if !seen || !stored || entry.session.state == State::Activating {
             return self.grant(cx, id, asking, pool, address, false);
         }
-        entry.bound_until = now.saturating_add(duration_ns(config.binding));
+        entry.bound_until = now.saturating_add(duration_ns(binding_time(config)));
         let lease = Lease {
             address,
             pool: config,

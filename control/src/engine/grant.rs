@@ -12,7 +12,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::clockwork::duration_ns;
+use super::clockwork::{binding_time, duration_ns};
 use super::conversation::seconds;
 use super::operation::{Grant, Move, Operation};
 use super::table::{Asking, Retiring};
@@ -61,9 +61,9 @@ impl Engine {
             binding: SessionBinding {
                 pool: config.name.to_string(),
                 ipv4: address,
-                expires_at: at.saturating_add(config.binding.as_secs()),
+                expires_at: at.saturating_add(binding_time(config).as_secs()),
             },
-            until: cx.now.mono_ns.saturating_add(duration_ns(config.binding)),
+            until: cx.now.mono_ns.saturating_add(duration_ns(binding_time(config))),
             row,
             reserved,
             at,

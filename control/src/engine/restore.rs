@@ -9,7 +9,7 @@ use std::collections::HashSet;
 use sluice_config::LineModel;
 
 use super::caller::Ont;
-use super::clockwork::{LINGER_NS, duration_ns};
+use super::clockwork::{LINGER_NS, binding_time, duration_ns};
 use super::table::{Aaa, Entry};
 use super::{Binding, BindingState, Engine, Now, Restored, SECOND_NS, holder_of};
 use crate::pool::Holder;
@@ -60,7 +60,7 @@ impl Engine {
             let bound = pool.is_some() && self.pools.bind(binding.ipv4, holder_of(&session), id);
             match pool.filter(|_| bound) {
                 Some(pool) => {
-                    let most = duration_ns(self.pools.config(pool).binding);
+                    let most = duration_ns(binding_time(self.pools.config(pool)));
                     let left = binding
                         .expires_at
                         .saturating_mul(1000)

@@ -12,3 +12,4 @@ mod properties;
 mod relays;
 mod restart;
 mod restriction;
+mod scale;

@@ -334,3 +334,29 @@ fn a_row_is_given_back_only_once_its_last_counters_are_durable() {
     let stored = bench.world.store.sessions.values().next().unwrap();
     assert_eq!((stored.carried[0].packets, stored.carried[1].bytes), (10, 5000));
 }
+
+#[test]
+fn the_time_the_store_takes_does_not_shorten_the_lease_until_it_would_outlive_the_binding() {
+    let lease_after = |seconds: u64| {
+        let mut bench = Bench::new();
+        let cpe = Client::on(1);
+        let address = bench.discover(&cpe).unwrap();
+        bench.store = Pace::WhenTold;
+        bench.select(&cpe, address);
+        bench.pass(seconds);
+        bench.write();
+        let answers = bench.answers();
+        let option = answers.first().and_then(|(_, ack)| {
+            ack.opts()
+                .get(dhcproto::v4::OptionCode::AddressLeaseTime)
+                .cloned()
+        });
+        let refused = bench.refused("store_too_slow");
+        (option, refused)
+    };
+    let lease = |seconds| Some(dhcproto::v4::DhcpOption::AddressLeaseTime(seconds));
+
+    assert_eq!(lease_after(2), (lease(600), 0));
+    assert_eq!(lease_after(15), (lease(595), 0));
+    assert_eq!(lease_after(620), (None, 1));
+}
