@@ -1,8 +1,8 @@
 //! Access nodes: what they report of ONTs, and what is asked of them.
 
 use super::caller::Ont;
+use super::entry::Aaa;
 use super::operation::merge;
-use super::table::Aaa;
 use super::writing::Purpose;
 use super::{BusEvent, Cx, Engine, OltEvent, OltEventKind, OltLine, OltRequest, Record, Ticket};
 use crate::session::{Access, Line, SessionId, State};

@@ -8,8 +8,8 @@ use std::collections::{HashMap, VecDeque};
 
 use sluice_config::AaaTimeoutPolicy;
 
+use super::entry::{Aaa, Asking};
 use super::operation::{Change, Operation, transition};
-use super::table::{Aaa, Asking};
 use super::{
     AaaAnswer, AaaRequest, Activation, ActivationStatus, Changed, Cx, Engine, Ticket, access_is_empty,
 };

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use super::table::Aaa;
+use super::entry::Aaa;
 use super::{Cx, Engine, SECOND_NS};
 use crate::session::SessionId;
 

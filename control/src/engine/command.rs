@@ -10,25 +10,13 @@
 
 use std::net::Ipv4Addr;
 
-use sluice_config::{Qos as Rates, ServiceId, VlanId};
-
-use super::operation::{Change, Deferred, Operation};
-use super::writing::Purpose;
-use super::{
-    Activate, Activation, ActivationStatus, Changed, Command, CommandError, Cx, Engine, OltRequest, Record,
-    Reply, ReplyTo, Selector, ServiceOrigin,
-};
-use crate::session::{Identity, Line, Qos, Service, Session, SessionId, State, Trigger};
+use super::operation::Deferred;
+use super::restriction::Restriction;
+use super::{Changed, Command, CommandError, Cx, Engine, OltRequest, ReplyTo, Selector};
+use crate::session::{Qos, Session, SessionId, State};
 
 /// Commands of one session that wait for what is being written.
-const DEFERRED_MAX: usize = 16;
-
-/// What an operator takes from a subscriber.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Restriction {
-    Suspend,
-    Terminate,
-}
+pub(super) const DEFERRED_MAX: usize = 16;
 
 impl Engine {
     pub(super) fn command(&mut self, cx: &mut Cx<'_>, command: Command, reply_to: ReplyTo) {
@@ -52,488 +40,8 @@ impl Engine {
         }
     }
 
-    /// Gives the subscriber a service. Same pool as its address: active once written. Another: activating, until its host has an address of it.
-    fn activate(
-        &mut self,
-        cx: &mut Cx<'_>,
-        activate: Activate,
-        reply_to: ReplyTo,
-    ) -> Result<(), CommandError> {
-        let what = || format!("ont_serial {}", activate.ont_serial);
-        let id = self.one_of(self.table.of_ont(&activate.ont_serial), what)?;
-        let service = self.service_asked(id, &activate)?;
-        let Some(entry) = self.table.get(id) else {
-            return Err(CommandError::NotFound { what: what() });
-        };
-        match &entry.operation {
-            Some(Operation::Change(change)) if change.request.as_ref() == Some(&activate) => {
-                return self.join(id, reply_to);
-            }
-            Some(_) => return self.defer(id, Command::Activate(activate), reply_to),
-            None => {}
-        }
-        let session = &entry.session;
-        if self.is_repeat(session, &service, &activate) {
-            let changed = changed(session, session.state, message(session.state));
-            cx.world.reply(reply_to, Ok(Reply::Changed(changed)));
-            return Ok(());
-        }
-        let trigger = match &session.binding {
-            Some(binding) if binding.pool == service.pool => Trigger::ActivatedInPlace,
-            _ => Trigger::ActivatedElsewhere,
-        };
-        let Ok(new_state) = session.state.after(trigger) else {
-            let wanted = if trigger == Trigger::ActivatedInPlace {
-                State::Active
-            } else {
-                State::Activating
-            };
-            return Err(CommandError::WrongState {
-                state: session.state,
-                wanted,
-            });
-        };
-        let moves = activate.s_vlan.is_some() || activate.c_vlan.is_some();
-        let elsewhere = trigger == Trigger::ActivatedElsewhere;
-        let line = self
-            .activations
-            .get(&session.identity)
-            .and_then(|record| record.line);
-        let record = Activation {
-            identity: session.identity.clone(),
-            ont_serial: Some(activate.ont_serial.clone()),
-            service: service.clone(),
-            status: ActivationStatus::Active,
-            origin: ServiceOrigin::Operator,
-            line,
-            at: cx.now.wall_ms,
-        };
-        let olt = OltRequest {
-            ont_serial: activate.ont_serial.clone(),
-            pool: service.pool.clone(),
-            qos_download_bps: service.qos.download_bps,
-            qos_upload_bps: service.qos.upload_bps,
-            s_vlan: activate.s_vlan,
-            c_vlan: activate.c_vlan,
-            bounce: activate.bounce && (elsewhere || moves),
-        };
-        let change = Change {
-            trigger,
-            service,
-            record: Some(record),
-            leads: true,
-            changed: changed(session, new_state, message(new_state)),
-            reply_to: vec![reply_to],
-            request: Some(activate),
-            olt: Some(olt),
-            at: cx.now.wall_s(),
-        };
-        if let Some(entry) = self.table.get_mut(id) {
-            entry.activation_started = Some(cx.now.mono_ns);
-        }
-        self.change(cx, id, change);
-        Ok(())
-    }
-
-    /// Gives a suspended subscriber back what he had.
-    fn resume(&mut self, cx: &mut Cx<'_>, selector: Selector, reply_to: ReplyTo) -> Result<(), CommandError> {
-        let id = self.select(&selector)?;
-        let Some(entry) = self.table.get(id) else {
-            return Err(CommandError::NotFound {
-                what: format!("id {id}"),
-            });
-        };
-        if entry.operation.is_some() {
-            return self.defer(id, Command::Resume(selector), reply_to);
-        }
-        let session = &entry.session;
-        let record = self.activations.get(&session.identity).cloned();
-        let origin = record.as_ref().map_or(ServiceOrigin::Aaa, |record| record.origin);
-        let service = record
-            .as_ref()
-            .map_or_else(|| session.service.clone(), |r| r.service.clone());
-        let trigger = match &session.binding {
-            _ if origin == ServiceOrigin::Nobody => Trigger::ResumedToGarden,
-            Some(binding) if binding.pool == service.pool => Trigger::ResumedInPlace,
-            _ => Trigger::ResumedElsewhere,
-        };
-        let Ok(new_state) = session.state.after(trigger) else {
-            return Err(CommandError::WrongState {
-                state: session.state,
-                wanted: State::Active,
-            });
-        };
-        // Only an operator's own grant stays on record; otherwise AAA decides again.
-        let record = match origin {
-            ServiceOrigin::Operator => Some(Activation {
-                identity: session.identity.clone(),
-                ont_serial: session.access.ont_serial.clone(),
-                service: service.clone(),
-                status: ActivationStatus::Active,
-                origin,
-                line: record.and_then(|record| record.line),
-                at: cx.now.wall_ms,
-            }),
-            ServiceOrigin::Aaa | ServiceOrigin::Nobody => None,
-        };
-        let wanted = match trigger {
-            Trigger::ResumedToGarden => self.config.sessions.unknown_pool.as_str(),
-            _ => &service.pool,
-        };
-        let olt = self.bounce(session, wanted, service.qos);
-        let change = Change {
-            trigger,
-            service: service.clone(),
-            record,
-            leads: true,
-            changed: changed(session, new_state, message(new_state)),
-            reply_to: vec![reply_to],
-            request: None,
-            olt,
-            at: cx.now.wall_s(),
-        };
-        self.change(cx, id, change);
-        Ok(())
-    }
-
-    /// Begins a change: it is written first. From `active` the path closes until the new address is there, and that is not written first.
-    fn change(&mut self, cx: &mut Cx<'_>, id: SessionId, change: Change) {
-        let Some(entry) = self.table.get(id) else { return };
-        let news = self.state_news(&entry.session, change.changed.new_state, cx.now, None);
-        let closes = entry.session.state == State::Active && change.changed.new_state == State::Activating;
-        if closes && let Some(image) = entry.published.clone() {
-            let mut after = entry.session.clone();
-            // Checked by who made the change.
-            let _legal = change.apply(&mut after);
-            let policy = self.policy(&after);
-            if cx.world.set_policy(image.row, &policy).is_ok()
-                && let Some(image) = self.table.get_mut(id).and_then(|e| e.published.as_mut())
-            {
-                image.policy = policy;
-            }
-        }
-        let mut records = Vec::new();
-        if change.leads {
-            records.push(match &change.record {
-                Some(record) => Record::PutActivation(record.clone()),
-                None => Record::DeleteActivation(identity_of(self, id)),
-            });
-        }
-        self.begin(cx, id, Operation::Change(Box::new(change)), records, vec![news]);
-    }
-
-    /// The change is durable: it is true, and its order with a restriction that came meanwhile is theirs to lose.
-    pub(super) fn finish_change(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: SessionId,
-        change: Change,
-        result: Result<(), String>,
-    ) {
-        let activation = change.request.is_some();
-        let failed = match result {
-            Err(e) => Some(CommandError::Unavailable(format!(
-                "the store could not keep it: {e}"
-            ))),
-            Ok(()) => self.make_true(cx, id, &change).err(),
-        };
-        if let Some(error) = failed {
-            if activation {
-                self.counts.activation(result_label(&error));
-            }
-            for to in change.reply_to {
-                cx.world.reply(to, Err(error.clone()));
-            }
-            self.refresh_policy(cx, id);
-            return;
-        }
-        if activation {
-            self.counts.activation("success");
-        }
-        for to in &change.reply_to {
-            cx.world.reply(*to, Ok(Reply::Changed(change.changed.clone())));
-        }
-        if let Some(olt) = &change.olt {
-            self.ask_olt(cx, id, olt.clone());
-        }
-        if change.leads {
-            self.follow(cx, id, &change);
-        }
-    }
-
-    fn make_true(&mut self, cx: &mut Cx<'_>, id: SessionId, change: &Change) -> Result<(), CommandError> {
-        let gone = || CommandError::NotFound {
-            what: format!("id {id}"),
-        };
-        let entry = self.table.get(id).ok_or_else(gone)?;
-        let before = entry.session.clone();
-        let moved = self
-            .table
-            .update(id, &self.pools, |session| change.apply(session))
-            .ok_or_else(gone)?;
-        if let Err(illegal) = moved {
-            // Suspended or terminated while this was written; that record was written after this one's.
-            return Err(CommandError::WrongState {
-                state: illegal.from,
-                wanted: change.changed.new_state,
-            });
-        }
-        if let Err(e) = self.apply_policy(cx, id) {
-            return Err(self.undo_change(cx, id, change, before, e));
-        }
-        if change.leads {
-            let identity = before.identity;
-            match &change.record {
-                Some(record) => {
-                    self.activations.insert(identity, record.clone());
-                }
-                None => {
-                    self.activations.remove(&identity);
-                }
-            }
-        }
-        // An offer of the pool he leaves would only be refused when he takes it.
-        let wanted = self
-            .table
-            .get(id)
-            .and_then(|entry| self.wanted_pool(&entry.session));
-        if let Some(entry) = self.table.get_mut(id) {
-            if entry.offer.is_some_and(|offer| Some(offer.pool) != wanted) {
-                self.lapse_offer(id);
-            } else if entry.session.state == State::Active
-                && let Some(started) = entry.activation_started.take()
-            {
-                let seconds = cx.now.mono_ns.saturating_sub(started) as f64 / 1e9;
-                self.counts.activated_after(seconds);
-            }
-        }
-        Ok(())
-    }
-
-    fn apply_policy(&mut self, cx: &mut Cx<'_>, id: SessionId) -> Result<(), super::TableError> {
-        let Some(entry) = self.table.get(id) else {
-            return Ok(());
-        };
-        let Some(published) = &entry.published else {
-            return Ok(());
-        };
-        let policy = self.policy(&entry.session);
-        if policy == published.policy {
-            return Ok(());
-        }
-        cx.world.set_policy(published.row, &policy)?;
-        if let Some(image) = self.table.get_mut(id).and_then(|e| e.published.as_mut()) {
-            image.policy = policy;
-        }
-        Ok(())
-    }
-
-    /// The tables cannot hold it: what was before is written again.
-    fn undo_change(
-        &mut self,
-        cx: &mut Cx<'_>,
-        id: SessionId,
-        change: &Change,
-        before: Session,
-        why: super::TableError,
-    ) -> CommandError {
-        let identity = before.identity.clone();
-        self.table.update(id, &self.pools, |session| *session = before);
-        let mut records = Vec::new();
-        if change.leads {
-            records.push(match self.activations.get(&identity) {
-                Some(record) => Record::PutActivation(record.clone()),
-                None => Record::DeleteActivation(identity),
-            });
-        }
-        self.persist_in_force(cx, id, records);
-        CommandError::Unavailable(why.to_string())
-    }
-
-    /// The other hosts of the subscriber go the same way, each as its own address asks.
-    fn follow(&mut self, cx: &mut Cx<'_>, id: SessionId, change: &Change) {
-        for other in self.siblings(id) {
-            let Some(entry) = self.table.get(other) else {
-                continue;
-            };
-            if entry.operation.is_some() {
-                continue;
-            }
-            let session = &entry.session;
-            let in_place = session
-                .binding
-                .as_ref()
-                .is_some_and(|b| b.pool == change.service.pool);
-            let trigger = match (change.trigger, in_place) {
-                (Trigger::ActivatedInPlace | Trigger::ActivatedElsewhere, true) => Trigger::ActivatedInPlace,
-                (Trigger::ActivatedInPlace | Trigger::ActivatedElsewhere, false) => {
-                    Trigger::ActivatedElsewhere
-                }
-                (Trigger::ResumedInPlace | Trigger::ResumedElsewhere, true) => Trigger::ResumedInPlace,
-                (Trigger::ResumedInPlace | Trigger::ResumedElsewhere, false) => Trigger::ResumedElsewhere,
-                (trigger, _) => trigger,
-            };
-            let Ok(new_state) = session.state.after(trigger) else {
-                continue;
-            };
-            let follower = Change {
-                trigger,
-                service: change.service.clone(),
-                record: None,
-                leads: false,
-                changed: changed(session, new_state, String::new()),
-                reply_to: Vec::new(),
-                request: None,
-                olt: None,
-                at: cx.now.wall_s(),
-            };
-            self.change(cx, other, follower);
-        }
-    }
-
-    /// Suspends or terminates: in force when this returns, answered when it is durable.
-    fn take(
-        &mut self,
-        cx: &mut Cx<'_>,
-        selector: &Selector,
-        what: Restriction,
-        reply_to: ReplyTo,
-    ) -> Result<(), CommandError> {
-        let id = self.select(selector)?;
-        let Some(entry) = self.table.get(id) else {
-            return Err(CommandError::NotFound {
-                what: format!("id {id}"),
-            });
-        };
-        let (trigger, wanted, status) = match what {
-            Restriction::Suspend => (Trigger::Suspended, State::Suspended, ActivationStatus::Suspended),
-            Restriction::Terminate => (
-                Trigger::Terminated,
-                State::Terminated,
-                ActivationStatus::Terminated,
-            ),
-        };
-        let before = entry.session.clone();
-        let again = entry.unwritten && before.state == wanted;
-        if before.state.after(trigger).is_err() && !again {
-            return Err(CommandError::WrongState {
-                state: before.state,
-                wanted,
-            });
-        }
-        let why = reason(selector, wanted);
-        let pending = match &entry.operation {
-            Some(Operation::Change(change)) => change.record.clone(),
-            _ => None,
-        };
-        let record = self.restricted_record(cx, &before, pending, status);
-        let mut records = vec![Record::PutActivation(record.clone())];
-        self.activations.insert(before.identity.clone(), record);
-
-        let mut everyone = self.siblings(id);
-        everyone.push(id);
-        for one in &everyone {
-            let own = match what {
-                _ if again => Vec::new(),
-                Restriction::Suspend => self.suspend_one(cx, *one, &why),
-                Restriction::Terminate => self.terminate_one(cx, *one, &why),
-            };
-            if *one == id {
-                records.extend(own);
-            } else {
-                self.persist_in_force(cx, *one, own);
-            }
-            self.arm(*one);
-        }
-
-        let olt = match what {
-            Restriction::Suspend => self.bounce(
-                &before,
-                self.config.sessions.suspended_pool.as_str(),
-                Qos::default(),
-            ),
-            Restriction::Terminate => None,
-        };
-        let changed = Changed {
-            message: why,
-            ..changed(&before, wanted, String::new())
-        };
-        let purpose = Purpose::InForce {
-            session: id,
-            reply: Some((reply_to, changed)),
-            olt,
-        };
-        self.persist(cx, id, records, purpose);
-        Ok(())
-    }
-
-    fn suspend_one(&mut self, cx: &mut Cx<'_>, id: SessionId, why: &str) -> Vec<Record> {
-        let Some(entry) = self.table.get(id) else {
-            return Vec::new();
-        };
-        if entry.session.state.after(Trigger::Suspended).is_err() {
-            return Vec::new();
-        }
-        let news = self.state_news(&entry.session, State::Suspended, cx.now, Some(why.to_owned()));
-        let at = cx.now.wall_s();
-        self.table.update(id, &self.pools, |session| {
-            // Checked above.
-            let _legal = super::operation::transition(session, Trigger::Suspended, at);
-            session.activation_started_at = None;
-        });
-        self.refresh_policy(cx, id);
-        self.add_news(id, news);
-        if let Some(entry) = self.table.get_mut(id) {
-            entry.activation_started = None;
-        }
-        Vec::new()
-    }
-
-    fn terminate_one(&mut self, cx: &mut Cx<'_>, id: SessionId, why: &str) -> Vec<Record> {
-        let legal = self
-            .table
-            .get(id)
-            .is_some_and(|entry| entry.session.state.after(Trigger::Terminated).is_ok());
-        if legal {
-            self.strip(cx, id, why)
-        } else {
-            Vec::new()
-        }
-    }
-
-    /// What is kept of a suspended or terminated subscriber, so that he can be given back what he had.
-    fn restricted_record(
-        &self,
-        cx: &Cx<'_>,
-        session: &Session,
-        pending: Option<Activation>,
-        status: ActivationStatus,
-    ) -> Activation {
-        let known = || self.activations.get(&session.identity).cloned();
-        if let Some(record) = pending.or_else(known) {
-            return Activation {
-                status,
-                at: cx.now.wall_ms,
-                ..record
-            };
-        }
-        let origin = match session.state {
-            State::Active | State::Activating | State::Suspended => ServiceOrigin::Aaa,
-            State::Discovered | State::Wgar | State::Terminated => ServiceOrigin::Nobody,
-        };
-        Activation {
-            identity: session.identity.clone(),
-            ont_serial: session.access.ont_serial.clone(),
-            service: session.service.clone(),
-            status,
-            origin,
-            line: None,
-            at: cx.now.wall_ms,
-        }
-    }
-
     /// Has the line taken down and up, where the client must change its address.
-    fn bounce(&self, session: &Session, pool: &str, qos: Qos) -> Option<OltRequest> {
+    pub(super) fn bounce(&self, session: &Session, pool: &str, qos: Qos) -> Option<OltRequest> {
         let ont_serial = session.access.ont_serial.clone()?;
         let changes = session
             .binding
@@ -550,87 +58,12 @@ impl Engine {
         })
     }
 
-    /// The service an activation asks for, checked against the configuration.
-    fn service_asked(&self, id: SessionId, activate: &Activate) -> Result<Service, CommandError> {
-        let invalid = |field, problem: String| CommandError::Invalid { field, problem };
-        if self.pools.id(&activate.pool).is_none() {
-            let known: Vec<&str> = self.pools.ids().map(|id| self.pools.name(id)).collect();
-            let problem = format!("no pool {:?}; there are {}", activate.pool, known.join(", "));
-            return Err(invalid("pool", problem));
-        }
-        if let Err(e) = ServiceId::new(&activate.service_id) {
-            return Err(invalid("service_id", e.to_string()));
-        }
-        for (field, rate) in [
-            ("qos_download_bps", activate.qos_download_bps),
-            ("qos_upload_bps", activate.qos_upload_bps),
-        ] {
-            if let Err(e) = Rates::new(rate, rate) {
-                return Err(invalid(field, e.to_string()));
-            }
-        }
-        for (field, tag) in [("s_vlan", activate.s_vlan), ("c_vlan", activate.c_vlan)] {
-            if let Some(Err(e)) = tag.map(VlanId::new) {
-                return Err(invalid(field, e.to_string()));
-            }
-        }
-        if activate.s_vlan.is_some() || activate.c_vlan.is_some() {
-            let line = self.table.get(id).and_then(|entry| entry.session.line);
-            let line = line.ok_or_else(|| {
-                let problem = "the ONT's present line is not known, so it cannot be moved".to_owned();
-                invalid("c_vlan", problem)
-            })?;
-            let wanted = Line {
-                port: line.port,
-                s_vlan: activate.s_vlan.unwrap_or(line.s_vlan),
-                c_vlan: activate.c_vlan.unwrap_or(line.c_vlan),
-            };
-            if self.line_model(wanted).is_none() {
-                let problem = format!(
-                    "no line with S-VLAN {} and C-VLAN {} is configured on the port",
-                    wanted.s_vlan, wanted.c_vlan
-                );
-                return Err(invalid("c_vlan", problem));
-            }
-        }
-        Ok(Service {
-            pool: activate.pool.clone(),
-            service_id: Some(activate.service_id.clone()),
-            qos: Qos {
-                download_bps: activate.qos_download_bps,
-                upload_bps: activate.qos_upload_bps,
-            },
-        })
-    }
-
-    /// Whether the subscriber is what the activation would make of him.
-    fn is_repeat(&self, session: &Session, service: &Service, activate: &Activate) -> bool {
-        let record = self.activations.get(&session.identity);
-        let same = record.is_some_and(|record| {
-            record.status == ActivationStatus::Active
-                && record.origin == ServiceOrigin::Operator
-                && record.service == *service
-        });
-        let line = session.line;
-        let there = |wanted: Option<u16>, is: Option<u16>| wanted.is_none() || wanted == is;
-        same && matches!(session.state, State::Activating | State::Active)
-            && there(activate.s_vlan, line.map(|line| line.s_vlan))
-            && there(activate.c_vlan, line.map(|line| line.c_vlan))
-    }
-
-    /// The same activation is being written: it is answered with it.
-    fn join(&mut self, id: SessionId, reply_to: ReplyTo) -> Result<(), CommandError> {
-        if let Some(entry) = self.table.get_mut(id)
-            && let Some(Operation::Change(change)) = &mut entry.operation
-            && change.reply_to.len() < DEFERRED_MAX
-        {
-            change.reply_to.push(reply_to);
-            return Ok(());
-        }
-        Err(busy())
-    }
-
-    fn defer(&mut self, id: SessionId, command: Command, reply_to: ReplyTo) -> Result<(), CommandError> {
+    pub(super) fn defer(
+        &mut self,
+        id: SessionId,
+        command: Command,
+        reply_to: ReplyTo,
+    ) -> Result<(), CommandError> {
         match self.table.get_mut(id) {
             Some(entry) if entry.deferred.len() < DEFERRED_MAX => {
                 entry.deferred.push_back(Deferred { command, reply_to });
@@ -654,7 +87,7 @@ impl Engine {
     }
 
     /// The session a selector names.
-    fn select(&self, selector: &Selector) -> Result<SessionId, CommandError> {
+    pub(super) fn select(&self, selector: &Selector) -> Result<SessionId, CommandError> {
         let given = [
             selector.ont_serial.is_some(),
             selector.session_id.is_some(),
@@ -697,7 +130,11 @@ impl Engine {
     }
 
     /// The one subscriber that `ids` are of, by its oldest live session.
-    fn one_of(&self, ids: &[SessionId], what: impl Fn() -> String) -> Result<SessionId, CommandError> {
+    pub(super) fn one_of(
+        &self,
+        ids: &[SessionId],
+        what: impl Fn() -> String,
+    ) -> Result<SessionId, CommandError> {
         let entries = || {
             ids.iter()
                 .filter_map(|id| self.table.get(*id).map(|entry| (*id, &entry.session)))
@@ -722,7 +159,7 @@ impl Engine {
     }
 
     /// The other live sessions of the same subscriber.
-    fn siblings(&self, id: SessionId) -> Vec<SessionId> {
+    pub(super) fn siblings(&self, id: SessionId) -> Vec<SessionId> {
         let Some(entry) = self.table.get(id) else {
             return Vec::new();
         };
@@ -738,12 +175,7 @@ impl Engine {
     }
 }
 
-fn identity_of(engine: &Engine, id: SessionId) -> Identity {
-    let identity = engine.table.get(id).map(|entry| entry.session.identity.clone());
-    identity.unwrap_or_else(|| Identity(String::new()))
-}
-
-fn changed(session: &Session, new_state: State, message: String) -> Changed {
+pub(super) fn changed(session: &Session, new_state: State, message: String) -> Changed {
     Changed {
         id: session.id,
         ont_serial: session.access.ont_serial.clone(),
@@ -754,24 +186,7 @@ fn changed(session: &Session, new_state: State, message: String) -> Changed {
     }
 }
 
-fn message(state: State) -> String {
-    match state {
-        State::Activating => "Waiting for DHCP renewal",
-        State::Active => "Active",
-        State::Wgar => "Back in the walled garden",
-        _ => "",
-    }
-    .to_owned()
-}
-
-fn reason(selector: &Selector, state: State) -> String {
-    let given = selector.reason.as_ref().filter(|reason| !reason.is_empty());
-    let text = given.map_or_else(|| format!("{state} by an operator"), Clone::clone);
-    // Shown in events and kept for ever: no longer than a line.
-    text.chars().take(200).collect()
-}
-
-fn result_label(error: &CommandError) -> &'static str {
+pub(super) fn result_label(error: &CommandError) -> &'static str {
     match error {
         CommandError::NotFound { .. } => "not_found",
         CommandError::WrongState { .. } | CommandError::Ambiguous { .. } => "wrong_state",
@@ -780,6 +195,6 @@ fn result_label(error: &CommandError) -> &'static str {
     }
 }
 
-fn busy() -> CommandError {
+pub(super) fn busy() -> CommandError {
     CommandError::Unavailable("too many commands wait for this session: try again".into())
 }

@@ -14,8 +14,8 @@ use std::net::Ipv4Addr;
 
 use super::clockwork::{binding_time, duration_ns};
 use super::conversation::seconds;
+use super::entry::{Asking, Retiring};
 use super::operation::{Grant, Move, Operation};
-use super::table::{Asking, Retiring};
 use super::writing::Purpose;
 use super::{Binding, BindingState, BusEvent, Cx, Engine, Record, ReservedRow, SessionImage, holder};
 use crate::dhcp::{Answer, Lease, Notice, Refusal};

@@ -19,14 +19,19 @@ pub mod api;
 mod access_node;
 mod authorization;
 mod caller;
+mod change;
 mod clockwork;
 mod command;
 mod conversation;
 mod counts;
+mod entry;
 mod grant;
+mod intake;
 mod ledger;
 mod operation;
+mod owed;
 mod restore;
+mod restriction;
 mod table;
 mod withdrawal;
 mod writing;
@@ -51,8 +56,9 @@ use authorization::LastKnown;
 use caller::Onts;
 use clockwork::Clockwork;
 use counts::Counts;
+use entry::{Asking, Entry};
 use ledger::Ledger;
-use table::{Asking, Entry, Table};
+use table::Table;
 use writing::Writing;
 
 /// All sessions, pools and conversations of one gateway.
@@ -104,18 +110,19 @@ impl Now {
 impl Engine {
     /// An engine that goes on from what the store held.
     pub fn new(config: Arc<Config>, restored: Restored, now: Now) -> Engine {
+        let sessions = config.limits.sessions as usize;
         let mut engine = Engine {
             pools: Pools::new(config.clone()),
-            table: Table::default(),
+            table: Table::for_sessions(sessions),
             activations: HashMap::new(),
             aliases: HashMap::new(),
             onts: Onts::default(),
-            loops: HashMap::new(),
-            published: HashMap::new(),
+            loops: HashMap::with_capacity(sessions),
+            published: HashMap::with_capacity(sessions),
             relays: config.dhcp.relays.iter().copied().collect(),
             writing: Writing::new(restored.next_event),
             clockwork: Clockwork::default(),
-            known: LastKnown::new(config.limits.sessions as usize),
+            known: LastKnown::new(sessions),
             counts: Counts::new(config.pools.len()),
             ledger: Ledger::new(config.pools.len()),
             next_session: restored.next_session.max(1),

@@ -3,9 +3,9 @@
 //! A session has one operation at a time. While it is under way, DHCP messages of the session are parked and commands wait;
 //! restrictions do not: they are in force at once, and the operation finds the session as they left it.
 
+use super::entry::Asking;
 use super::{Activate, Activation, Changed, Command, OltRequest, ReplyTo, ReservedRow};
 use crate::dhcp::{Kind, Request};
-use crate::engine::table::Asking;
 use crate::pool::PoolId;
 use crate::session::{
     Access, IllegalTransition, Line, Service, Session, SessionBinding, State, Totals, Trigger,

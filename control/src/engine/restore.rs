@@ -10,7 +10,7 @@ use sluice_config::LineModel;
 
 use super::caller::Ont;
 use super::clockwork::{LINGER_NS, binding_time, duration_ns};
-use super::table::{Aaa, Entry};
+use super::entry::{Aaa, Entry};
 use super::{Binding, BindingState, Engine, Now, Restored, SECOND_NS, holder_of};
 use crate::pool::Holder;
 use crate::session::{Session, SessionId, State};

@@ -1,9 +1,9 @@
 //! Taking away: restrictions are in force before they are written, and an address that nobody holds is out of the workers' sight first.
 
 use super::clockwork::{LINGER_NS, duration_ns};
+use super::entry::{Asking, Retiring};
 use super::grant::sticky;
 use super::operation::{clear_row, transition};
-use super::table::{Asking, Retiring};
 use super::writing::{Purpose, plus, since};
 use super::{Binding, BindingState, BusEvent, Cx, Engine, Now, Record, holder_of};
 use crate::dhcp::Refusal;
@@ -318,7 +318,7 @@ impl Engine {
         let pool = self.binding_pool(&entry.session);
         self.forget_published(id);
         if let Some(entry) = self.table.remove(id, pool) {
-            if let super::table::Aaa::Asked { ticket, .. } = entry.aaa {
+            if let super::entry::Aaa::Asked { ticket, .. } = entry.aaa {
                 self.writing.take_aaa(ticket);
             }
             self.clockwork.disarm(id, entry.armed);

@@ -2,31 +2,19 @@
 //!
 //! Events for those who follow are numbered when they are written and told when they are durable, so the numbers rise in the order of
 //! telling. A session's last happenings ride along with the next thing written of it.
-//!
-//! A batch that the store lost may have been about something that is in force all the same. What it was about is then *owed*: after a second it
-//! is written again, as it is by then, so that an old batch never overwrites a newer truth.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::collections::HashMap;
 
 use shm_bridge::SessionIndex;
 
+use super::entry::Entry;
 use super::operation::Operation;
-use super::table::Entry;
-use super::{
-    Binding, BindingState, BusEvent, Changed, Cx, Engine, Now, OltRequest, Record, Reply, ReplyTo, Ticket,
-};
-use crate::pool::Use;
-use crate::session::{Identity, Line, Session, SessionId, Totals};
+use super::owed::{About, Owed};
+use super::{BusEvent, Changed, Cx, Engine, Now, OltRequest, Record, Reply, ReplyTo, Ticket};
+use crate::session::{Line, Session, SessionId, Totals};
 
 /// Happenings of one session that wait to be written; more would be a loop.
 const NEWS_MAX: usize = 16;
-/// What is owed is written in batches of this many.
-const OWED_BATCH: usize = 512;
-/// Happenings that wait for a store that does not work: more are forgotten, what they were about is not.
-const OWED_NEWS_MAX: usize = 4096;
-/// Until what could not be written is tried again.
-const RETRY_NS: u64 = 1_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Writing {
@@ -34,19 +22,7 @@ pub(super) struct Writing {
     next_ticket: u64,
     next_event: u64,
     put_events: u64,
-    owed: Owed,
-    /// Rows whose last counters could not be written, and when that is tried again.
-    unreleased: Vec<(SessionId, SessionIndex)>,
-    retry_at: u64,
-}
-
-/// What must be written as it is now.
-#[derive(Debug, Default)]
-struct Owed {
-    sessions: BTreeSet<SessionId>,
-    addresses: BTreeSet<Ipv4Addr>,
-    identities: HashSet<Identity>,
-    news: Vec<BusEvent>,
+    pub owed: Owed,
 }
 
 #[derive(Debug)]
@@ -63,7 +39,7 @@ struct Batch {
     purpose: Purpose,
     /// Told once it is durable.
     events: Vec<BusEvent>,
-    about: Owed,
+    about: About,
 }
 
 /// What a batch is for.
@@ -79,7 +55,7 @@ pub(super) enum Purpose {
     },
     /// Something to be told and nothing else.
     News,
-    /// Sessions whose rows changed while control was away.
+    /// What was owed.
     Owed,
     /// The last counters of a row.
     Retired { session: SessionId, row: SessionIndex },
@@ -93,14 +69,12 @@ impl Writing {
             next_event: next_event.max(1),
             put_events: 0,
             owed: Owed::default(),
-            unreleased: Vec::new(),
-            retry_at: 0,
         }
     }
 
     /// The session is written with the next event.
     pub fn owe(&mut self, session: SessionId) {
-        self.owed.sessions.insert(session);
+        self.owed.session(session);
     }
 
     pub fn put_events(&self) -> u64 {
@@ -110,7 +84,7 @@ impl Writing {
     #[cfg(test)]
     pub fn is_idle(&self) -> bool {
         let open = |waiting: &Waiting| !matches!(waiting, Waiting::Olt(..));
-        !self.tickets.values().any(open) && self.owed.is_empty() && self.unreleased.is_empty()
+        !self.tickets.values().any(open) && self.owed.is_empty()
     }
 
     fn ticket(&mut self, waiting: Waiting) -> Ticket {
@@ -195,7 +169,7 @@ impl Engine {
             self.writing.put_events += 1;
             batch.push(Record::PutEvent(event.clone()));
         }
-        let about = Owed::of(&batch);
+        let about = About::of(&batch);
         let ticket = self.writing.ticket(Waiting::Batch(Box::new(Batch {
             purpose,
             events,
@@ -283,10 +257,7 @@ impl Engine {
             }
         } else {
             // It has happened all the same, and is told when it is durable, under another number.
-            self.writing.owed.extend(about);
-            self.writing.owed.news.extend(events);
-            self.writing.owed.news.truncate(OWED_NEWS_MAX);
-            self.writing.retry_at = cx.now.mono_ns + RETRY_NS;
+            self.writing.owed.lost(about, events, cx.now.mono_ns);
         }
         match purpose {
             Purpose::Operation { session, .. } => self.finish(cx, session, result),
@@ -294,7 +265,7 @@ impl Engine {
             Purpose::News | Purpose::Owed => {}
             Purpose::Retired { session, row } => match result {
                 Ok(()) => cx.world.release_row(row),
-                Err(_) => self.writing.unreleased.push((session, row)),
+                Err(_) => self.writing.owed.row(session, row),
             },
         }
     }
@@ -346,149 +317,6 @@ impl Engine {
         if let Some(request) = olt {
             self.ask_olt(cx, session, request);
         }
-    }
-
-    /// Writes what is owed, and final counters that could not be written.
-    pub(super) fn catch_up(&mut self, cx: &mut Cx<'_>) {
-        if cx.now.mono_ns < self.writing.retry_at {
-            return;
-        }
-        while let Some(about) = self.writing.owed.take(OWED_BATCH) {
-            let mut batch = Vec::new();
-            for address in &about.addresses {
-                batch.push(self.binding_record(*address));
-            }
-            for identity in about.identities {
-                batch.push(match self.activations.get(&identity) {
-                    Some(record) => Record::PutActivation(record.clone()),
-                    None => Record::DeleteActivation(identity),
-                });
-            }
-            for id in about.sessions {
-                batch.push(self.session_record(cx, id));
-            }
-            self.commit(cx, Purpose::Owed, batch, about.news);
-        }
-        for (session, row) in std::mem::take(&mut self.writing.unreleased) {
-            self.persist(cx, session, Vec::new(), Purpose::Retired { session, row });
-        }
-    }
-
-    fn session_record(&mut self, cx: &Cx<'_>, id: SessionId) -> Record {
-        if let Some(entry) = self.table.get_mut(id) {
-            entry.foreseen |= entry.operation.is_some();
-        }
-        match self.table.get(id).filter(|entry| !entry.ended) {
-            Some(entry) => Record::PutSession(Box::new(self.snapshot(cx, entry))),
-            None => Record::EndSession {
-                id,
-                at: cx.now.wall_ms,
-            },
-        }
-    }
-
-    /// What the store should hold of an address.
-    fn binding_record(&self, address: Ipv4Addr) -> Record {
-        let nobody = Record::DeleteBinding(address);
-        let (Some(slot), Some(pool)) = (self.pools.slot(address), self.pools.id_of(address)) else {
-            return nobody;
-        };
-        let (state, session, until) = match slot.usage {
-            Use::Offered {
-                sticky_since: None, ..
-            } => return nobody,
-            Use::Offered {
-                sticky_since: Some(since),
-                ..
-            }
-            | Use::Sticky { since } => (BindingState::Sticky, None, since),
-            Use::Bound { session } => {
-                let binding = self.table.get(session).and_then(|e| e.session.binding.as_ref());
-                let until = binding.map_or(0, |binding| binding.expires_at);
-                (BindingState::Bound, Some(session), until)
-            }
-            Use::Quarantined => {
-                let Some(until) = self.clockwork.rests_until(address) else {
-                    return nobody;
-                };
-                (BindingState::Declined, None, until)
-            }
-        };
-        Record::PutBinding(Binding {
-            ipv4: address,
-            pool: self.pools.name(pool).to_owned(),
-            identity: slot.holder.identity.clone(),
-            mac: slot.holder.mac,
-            client_id: slot.holder.client_id.clone(),
-            session,
-            state,
-            until,
-        })
-    }
-}
-
-impl Owed {
-    /// What a batch is about.
-    fn of(batch: &[Record]) -> Owed {
-        let mut about = Owed::default();
-        for record in batch {
-            match record {
-                Record::PutSession(session) => {
-                    about.sessions.insert(session.id);
-                }
-                Record::EndSession { id, .. } => {
-                    about.sessions.insert(*id);
-                }
-                Record::PutBinding(binding) => {
-                    about.addresses.insert(binding.ipv4);
-                }
-                Record::DeleteBinding(address) => {
-                    about.addresses.insert(*address);
-                }
-                Record::PutActivation(record) => {
-                    about.identities.insert(record.identity.clone());
-                }
-                Record::DeleteActivation(identity) => {
-                    about.identities.insert(identity.clone());
-                }
-                Record::PutEvent(_) => {}
-            }
-        }
-        about
-    }
-
-    fn extend(&mut self, other: Owed) {
-        self.sessions.extend(other.sessions);
-        self.addresses.extend(other.addresses);
-        self.identities.extend(other.identities);
-    }
-
-    fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
-            && self.addresses.is_empty()
-            && self.identities.is_empty()
-            && self.news.is_empty()
-    }
-
-    /// At most `most` of each; `None` when nothing is owed.
-    fn take(&mut self, most: usize) -> Option<Owed> {
-        if self.is_empty() {
-            return None;
-        }
-        let take =
-            |set: &mut BTreeSet<SessionId>| std::iter::from_fn(|| set.pop_first()).take(most).collect();
-        let identities: Vec<Identity> = self.identities.iter().take(most).cloned().collect();
-        for identity in &identities {
-            self.identities.remove(identity);
-        }
-        Some(Owed {
-            sessions: take(&mut self.sessions),
-            addresses: std::iter::from_fn(|| self.addresses.pop_first())
-                .take(most)
-                .collect(),
-            identities: identities.into_iter().collect(),
-            news: std::mem::take(&mut self.news),
-        })
     }
 }
 

@@ -105,7 +105,11 @@ struct Pool {
 impl Pools {
     pub fn new(config: Arc<Config>) -> Pools {
         let ids = || (0u16..).map(PoolId);
-        let pools: Vec<Pool> = config.pools.iter().map(Pool::new).collect();
+        let pools: Vec<Pool> = config
+            .pools
+            .iter()
+            .map(|pool| Pool::new(pool, config.limits.sessions))
+            .collect();
         let by_name = config
             .pools
             .iter()
@@ -324,7 +328,8 @@ impl Holder {
 }
 
 impl Pool {
-    fn new(config: &sluice_config::Pool) -> Pool {
+    /// With room for `sessions` from the start, since a table that grows moves everything in it at once.
+    fn new(config: &sluice_config::Pool, sessions: u32) -> Pool {
         let (first, last) = (
             config.network.network().to_bits(),
             config.network.broadcast().to_bits(),
@@ -338,12 +343,13 @@ impl Pool {
             let offset = |address: Ipv4Addr| address.to_bits().clamp(first, last) - first;
             free.remove_range(offset(range.first()), offset(range.last()));
         }
-        let size = u64::from(free.count());
+        let free_count = free.count();
+        let size = u64::from(free_count);
         Pool {
             base: first,
             free,
             cursor: 0,
-            slots: HashMap::new(),
+            slots: HashMap::with_capacity(free_count.min(sessions) as usize),
             sticky: BTreeSet::new(),
             sticky_of: HashMap::new(),
             counts: Counts {
