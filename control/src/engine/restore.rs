@@ -94,8 +94,9 @@ impl Engine {
             entry.activation_started = Some(now.mono_ns.saturating_sub(ago));
         }
         entry.published = self.image(&entry.session).filter(|image| {
+            // A line that is no longer configured has no place in the workers' index.
             let key = (image.line, shared.then_some(image.mac));
-            !self.published.contains_key(&key)
+            self.line_model(image.line).is_some() && !self.published.contains_key(&key)
         });
         match &entry.published {
             Some(image) => {

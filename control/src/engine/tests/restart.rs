@@ -207,3 +207,35 @@ fn numbers_of_events_go_on_rising() {
 
     assert!(bench.world.told.last().unwrap().sequence > last);
 }
+
+#[test]
+fn a_configuration_that_lost_a_pool_or_a_line_takes_only_what_hung_on_it() {
+    let mut bench = Bench::new();
+    let (pool_lost, line_lost, other) = (Client::on(1), Client::on(2), Client::on(3));
+    let mut line_lost = line_lost;
+    line_lost.line = Some(Line {
+        port: 0,
+        s_vlan: 109,
+        c_vlan: 2,
+    });
+    bench.knows(&pool_lost.identity(), "business", Standing::Active);
+    bench.dora(&pool_lost);
+    let kept = bench.dora(&line_lost);
+    let address = bench.dora(&other);
+    let text = CONFIG.replacen("100-109", "100-108", 1).replace(
+        "[pools.business]\nnetwork = \"10.16.0.0/24\"",
+        "[pools.business]\nnetwork = \"10.17.0.0/24\"",
+    );
+    bench.config = Arc::new(Config::parse("sluice.toml", &text).unwrap());
+
+    bench.restart();
+
+    assert_eq!(bench.world.rows_in_use(), 1);
+    assert_eq!(bench.session_of(&pool_lost).binding, None);
+    assert_eq!(bench.session_of(&line_lost).binding.unwrap().ipv4, kept);
+    assert_eq!(
+        outcome(bench.dhcp(&other, other.renew(address))),
+        Outcome::Ack(address)
+    );
+    assert_eq!(bench.dora(&pool_lost).octets()[..2], [10, 17]);
+}
