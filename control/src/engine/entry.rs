@@ -14,7 +14,7 @@ use crate::session::{Access, Line, Mac, Session, Totals};
 /// A session and its life around it.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// What is stored and shown. Read it freely; change it through [`Table::update`].
+    /// What is stored and shown. Read it freely; change it through [`Table::update`](super::table::Table::update).
     pub session: Session,
     /// Several hosts may share the line, each with a session of its own.
     pub shared: bool,
