@@ -3,14 +3,14 @@
 #   make demo      set up, build, and watch a subscriber's whole life on real frames
 #   make test      set up and pass all tests
 #   make check     formatting, lints, documentation
-#   make e2e STORY=lifecycle      one end-to-end story
+#   make e2e STORY=lease          one end-to-end story (tests/*.rs)
 #   make model     the loom models of the shared structures
 #   make bench     the pipeline beside testpmd on the same frames (wants an idle machine)
 
 CARGO ?= cargo
 SCENARIO ?= full-lifecycle
 DEMO ?=
-STORY ?= lifecycle
+STORY ?= lease
 # Everything that needs DPDK is behind one feature of the worker. Not `sluice-worker/dpdk`: the worker depends on itself for its
 # tests, and cargo takes that for the dependency's feature and builds no binary.
 DPDK = --features dpdk
