@@ -27,6 +27,8 @@ test: setup build-debug
 	$(SUDO) $(CARGO) test -p sluice-tests -- --test-threads=1
 
 check: setup
+	shellcheck hugepage-setup.sh tests/setup-packages.sh tests/hugepage-setup.sh .ci/run
+	tests/hugepage-setup.sh
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --exclude dpdk-sys --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets $(DPDK) -- -D warnings
@@ -34,7 +36,7 @@ check: setup
 
 setup:
 	@tests/setup-packages.sh
-	@$(SUDO) ./hugepage-setup.sh reserve || echo "huge pages: none to be had here; ordinary pages do, only slower"
+	@$(SUDO) ./hugepage-setup.sh reserve || echo "huge pages: not all are to be had here; ordinary pages do, only slower"
 
 build:
 	$(CARGO) build --release -p sluice -p sluice-control -p sluice-worker -p olt-sim $(DPDK)
