@@ -5,7 +5,8 @@
 #   make check     formatting, lints, documentation
 #   make e2e STORY=lease          one end-to-end story (tests/*.rs)
 #   make model     the loom models of the shared structures
-#   make bench     the pipeline beside testpmd on the same frames (wants an idle machine)
+#   make bench     the pipeline beside testpmd and l3fwd on the same frames (wants an idle machine)
+#   make bench-short   the headline rows, in under five minutes
 
 CARGO ?= cargo
 SCENARIO ?= full-lifecycle
@@ -16,7 +17,7 @@ STORY ?= lease
 DPDK = --features dpdk
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-.PHONY: demo test check setup build build-debug e2e model bench
+.PHONY: demo test check setup build build-debug e2e model bench bench-short bench-build
 
 demo: setup build
 	$(SUDO) target/release/sluice demo --scenario $(SCENARIO) $(DEMO)
@@ -50,6 +51,14 @@ e2e: setup build-debug
 model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p shm-bridge --release --target-dir target/loom --lib models
 
-bench: setup build
-	$(CARGO) build --release -p sluice-bench
+bench: bench-build
+	$(SUDO) ./hugepage-setup.sh reserve --pages 3400
 	$(SUDO) target/release/sluice-bench run
+
+bench-short: bench-build
+	$(SUDO) ./hugepage-setup.sh reserve --pages 700
+	$(SUDO) target/release/sluice-bench run --only up.4096,down.4096 --starts 3 --windows 2
+
+bench-build: setup build
+	$(CARGO) build --release -p sluice-bench
+	bench/l3fwd/build.sh target/l3fwd

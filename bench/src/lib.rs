@@ -8,8 +8,11 @@
 //! What can be trusted on a shared machine are ratios between programs run in turn, each a fresh process; see RESULTS.md.
 #![deny(unsafe_code)]
 
+pub mod figures;
+pub mod memory;
 pub mod meter;
 pub mod peers;
+pub mod side_by_side;
 pub mod tables;
 pub mod traffic;
 pub mod tsc;

@@ -25,11 +25,11 @@ pub struct Telemetry {
 }
 
 impl Telemetry {
-    /// Waits up to ten seconds for a program with this file prefix.
+    /// Waits up to a minute for a program with this file prefix.
     pub fn connect(prefix: &str) -> anyhow::Result<Telemetry> {
         let path = format!("/var/run/dpdk/{prefix}/dpdk_telemetry.v2");
         let address = SocketAddrUnix::new(Path::new(&path))?;
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let socket = rustix::net::socket_with(
                 AddressFamily::UNIX,
@@ -117,14 +117,4 @@ impl Telemetry {
         }
         Ok(kept)
     }
-}
-
-/// The middle value; of an even count the lower one.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted
-        .get(sorted.len().saturating_sub(1) / 2)
-        .copied()
-        .unwrap_or(f64::NAN)
 }

@@ -40,7 +40,7 @@ impl Subscriber {
 }
 
 /// A far end of session `i`: 256 hosts of 198.18.0.0/24.
-fn far_end(index: u32) -> Ipv4Addr {
+pub fn far_end(index: u32) -> Ipv4Addr {
     Ipv4Addr::from(0xc612_0000 + (index & 0xff))
 }
 

@@ -1,0 +1,350 @@
+//! The comparison: all programs of a group in turn, each a fresh process, round after round.
+//!
+//! ```text
+//!   round 1:  io(QinQ)  io(IP)  lpm  lpm+counters  em  ours up  ours down
+//!   round 2:  the same again …
+//! ```
+//!
+//! Upstream frames are QinQ, downstream ones plain IP; l3fwd takes the plain file, of the same number and length of frames. The
+//! floor is measured on each file. After each start of ours the sum of law 2 must hold: rx + injected + originated = tx + drops + punts.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use serde_json::{Map, Value, json};
+use shm_bridge::{ControlSide, Direction};
+use sluice_config::Config;
+
+use crate::figures::{Figure, deltas, ratios};
+use crate::memory;
+use crate::meter::Telemetry;
+use crate::peers::{self, Lookup, Running};
+use crate::{tables, traffic};
+
+/// Rows of the comparison.
+pub const SESSIONS: [u32; 3] = [4096, 65_536, 1_048_576];
+/// With more sessions l3fwd has no room for the routes.
+const L3FWD_SESSIONS_MAX: u32 = 65_536;
+const SEED: u64 = 42;
+
+/// One direction with so many sessions, written `up.4096`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Row {
+    pub direction: Direction,
+    pub sessions: u32,
+}
+
+impl FromStr for Row {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Row> {
+        let (way, sessions) = text
+            .split_once('.')
+            .with_context(|| format!("{text}: want up.4096"))?;
+        let direction = match way {
+            "up" => Direction::Upstream,
+            "down" => Direction::Downstream,
+            _ => bail!("{text}: want up or down before the dot"),
+        };
+        let sessions: u32 = sessions.parse().with_context(|| format!("{text}: sessions"))?;
+        ensure!((1..=1 << 20).contains(&sessions), "{text}: 1 to 1048576 sessions");
+        Ok(Row { direction, sessions })
+    }
+}
+
+fn short(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Upstream => "up",
+        Direction::Downstream => "down",
+    }
+}
+
+/// How a comparison is run.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub rows: Vec<Row>,
+    pub starts: usize,
+    pub windows: usize,
+    pub window: Duration,
+    pub bytes: usize,
+    pub worker: PathBuf,
+    /// Where l3fwd is; see bench/l3fwd/build.sh.
+    pub l3fwd: PathBuf,
+}
+
+/// A program of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    /// testpmd io on the file of a direction.
+    Io(Direction),
+    L3fwd(Lookup),
+    Ours(Direction),
+}
+
+impl Program {
+    fn name(self) -> String {
+        match self {
+            Program::Io(direction) => format!("{}.testpmd-io", short(direction)),
+            Program::L3fwd(Lookup::Lpm) => "l3fwd-lpm".to_owned(),
+            Program::L3fwd(Lookup::LpmCounters) => "l3fwd-lpm-counters".to_owned(),
+            Program::L3fwd(Lookup::Em) => "l3fwd-em".to_owned(),
+            Program::Ours(direction) => format!("{}.sluice", short(direction)),
+        }
+    }
+
+    /// The file it gets.
+    fn direction(self) -> Direction {
+        match self {
+            Program::Io(direction) | Program::Ours(direction) => direction,
+            Program::L3fwd(_) => Direction::Downstream,
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Ratios and differences, as the summary names them.
+    pub figures: BTreeMap<String, Figure>,
+    /// Mpps of each program.
+    pub mpps: BTreeMap<String, Figure>,
+}
+
+/// Runs all rows of the plan.
+pub fn run(plan: &Plan, tsc_mhz: f64) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let mut done = Vec::new();
+    for row in &plan.rows {
+        if done.contains(&row.sessions) {
+            continue;
+        }
+        done.push(row.sessions);
+        let directions: Vec<Direction> = plan
+            .rows
+            .iter()
+            .filter(|other| other.sessions == row.sessions)
+            .map(|row| row.direction)
+            .collect();
+        group(plan, row.sessions, &directions, tsc_mhz, &mut outcome)
+            .with_context(|| format!("{} sessions", row.sessions))?;
+    }
+    let memory: Vec<f64> = [1, 2, 8, 64].map(memory::bytes_per_session).into();
+    if let Some(figure) = Figure::of(&memory) {
+        outcome.figures.insert("bytes_per_session".to_owned(), figure);
+    }
+    Ok(outcome)
+}
+
+/// The programs of a group, in the order of a round.
+fn programs(sessions: u32, directions: &[Direction]) -> Vec<Program> {
+    let mut programs: Vec<Program> = directions
+        .iter()
+        .map(|direction| Program::Io(*direction))
+        .collect();
+    if sessions <= L3FWD_SESSIONS_MAX {
+        programs.extend([Lookup::Lpm, Lookup::LpmCounters, Lookup::Em].map(Program::L3fwd));
+    }
+    programs.extend(directions.iter().map(|direction| Program::Ours(*direction)));
+    programs
+}
+
+fn group(
+    plan: &Plan,
+    frames: u32,
+    directions: &[Direction],
+    tsc_mhz: f64,
+    outcome: &mut Outcome,
+) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    // Row 0 is never used: of 1,048,576 sessions one has to share its line.
+    let sessions = frames.min(peers::rows(frames) - 1);
+    for direction in Direction::ALL {
+        let file = BufWriter::new(File::create(pcap(dir.path(), direction))?);
+        traffic::write_pcap(file, direction, sessions, frames, plan.bytes, SEED)?;
+        peers::write_config(dir.path(), direction, sessions, frames)?;
+    }
+    let config =
+        Config::load(&dir.path().join("upstream.toml")).map_err(|error| anyhow::anyhow!("{error}"))?;
+    let control = ControlSide::attach(&config.segment())?;
+    tables::fill(&control, sessions)?;
+
+    let programs = programs(frames, directions);
+    let mut rates: Vec<(Program, Vec<f64>)> = programs.iter().map(|program| (*program, Vec::new())).collect();
+    for start in 0..plan.starts {
+        for (program, rates) in &mut rates {
+            let mpps = one_start(plan, *program, (sessions, frames), dir.path(), &control)
+                .with_context(|| format!("{} start {start}", program.name()))?;
+            eprintln!("{frames} {} start {start}: {mpps:.2} Mpps", program.name());
+            rates.push(mpps);
+        }
+    }
+    if let Some(path) = &control.about.path {
+        std::fs::remove_file(path)?;
+    }
+
+    let of = |wanted: Program| {
+        rates
+            .iter()
+            .find(|(program, _)| *program == wanted)
+            .map(|(_, rates)| rates)
+    };
+    let mut put = |name: String, values: &[f64]| {
+        if let Some(figure) = Figure::of(values) {
+            outcome.figures.insert(name, figure);
+        }
+    };
+    for direction in directions {
+        let Some(ours) = of(Program::Ours(*direction)) else {
+            continue;
+        };
+        let prefix = format!("{}.{frames}", short(*direction));
+        for (name, peer) in [
+            ("io", Program::Io(*direction)),
+            ("lpm", Program::L3fwd(Lookup::Lpm)),
+            ("lpm_counters", Program::L3fwd(Lookup::LpmCounters)),
+            ("em", Program::L3fwd(Lookup::Em)),
+        ] {
+            if let Some(theirs) = of(peer) {
+                put(format!("{prefix}.{name}"), &ratios(ours, theirs));
+            }
+        }
+        if let Some(floor) = of(Program::Io(*direction)) {
+            put(format!("{prefix}.delta_tsc"), &deltas(ours, floor, tsc_mhz));
+        }
+    }
+    for (program, rates) in &rates {
+        if let Some(figure) = Figure::of(rates) {
+            outcome
+                .mpps
+                .insert(format!("{frames}.{}", program.name()), figure);
+        }
+    }
+    Ok(())
+}
+
+fn pcap(dir: &Path, direction: Direction) -> PathBuf {
+    dir.join(format!("{}.pcap", direction.label()))
+}
+
+/// Mpps of one start: the median of its windows.
+fn one_start(
+    plan: &Plan,
+    program: Program,
+    (sessions, frames): (u32, u32),
+    dir: &Path,
+    control: &ControlSide,
+) -> anyhow::Result<f64> {
+    let prefix = format!("sluice-bench-{}", std::process::id());
+    let (log, pcap) = (dir.join("program.log"), pcap(dir, program.direction()));
+    let config = dir.join(format!("{}.toml", program.direction().label()));
+    let running = match program {
+        Program::Io(_) => peers::testpmd(&prefix, &pcap, frames, &log),
+        Program::L3fwd(lookup) => peers::l3fwd(&plan.l3fwd, lookup, &prefix, &pcap, (sessions, frames), &log),
+        Program::Ours(_) => peers::worker(&plan.worker, &prefix, &pcap, &config, frames, &log),
+    }?;
+    let before = Sum::of(control);
+    let mpps = measure(plan, &prefix).with_context(|| tail(&log))?;
+    stop(running, program, control, &before)?;
+    Ok(mpps)
+}
+
+/// The sum of law 2 over all lcores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Sum {
+    rx: u64,
+    tx: u64,
+    in_hand: u64,
+}
+
+impl Sum {
+    fn of(control: &ControlSide) -> Sum {
+        let lcores = &control.tables.lcores;
+        Sum {
+            rx: lcores.sum(|lcore| &lcore.rx),
+            tx: lcores.sum(|lcore| &lcore.tx),
+            in_hand: lcores
+                .used()
+                .fold(0, |sum, (_, lcore)| sum.wrapping_add(lcore.in_hand())),
+        }
+    }
+}
+
+/// Stops the program; of ours, every packet must be accounted for and every frame of these files sent on.
+fn stop(running: Running, program: Program, control: &ControlSide, before: &Sum) -> anyhow::Result<()> {
+    running.stop()?;
+    if let Program::Ours(_) = program {
+        let after = Sum::of(control);
+        let (rx, tx) = (after.rx.wrapping_sub(before.rx), after.tx.wrapping_sub(before.tx));
+        ensure!(
+            after.in_hand == 0,
+            "{} packets are neither sent, dropped nor punted",
+            after.in_hand as i64
+        );
+        ensure!(
+            rx > 0 && rx == tx,
+            "of {rx} packets {tx} were forwarded; drops: {:?}",
+            control
+                .tables
+                .lcores
+                .drops()
+                .filter(|(_, count)| *count > 0)
+                .collect::<Vec<_>>()
+        );
+    }
+    Ok(())
+}
+
+fn measure(plan: &Plan, prefix: &str) -> anyhow::Result<f64> {
+    let telemetry = Telemetry::connect(prefix)?;
+    std::thread::sleep(Duration::from_secs(1));
+    let windows = telemetry.measure(plan.windows, plan.window)?;
+    let rates: Vec<f64> = windows.iter().map(|window| window.mpps).collect();
+    Ok(Figure::of(&rates).context("no window was kept")?.median)
+}
+
+/// The end of a program's log, for an error.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    format!(
+        "{}: {}",
+        log.display(),
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    )
+}
+
+impl Outcome {
+    /// The summary's JSON, without the machine.
+    pub fn to_json(&self) -> anyhow::Result<Map<String, Value>> {
+        let mut map = Map::new();
+        map.insert("figures".to_owned(), json!(self.figures));
+        map.insert("mpps".to_owned(), json!(self.mpps));
+        Ok(map)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read_as_they_are_named_and_wrong_ones_are_refused() {
+        let row: Row = "down.65536".parse().unwrap();
+        assert_eq!((row.direction, row.sessions), (Direction::Downstream, 65_536));
+        for wrong in ["up", "side.4096", "up.0", "up.2000000", "up.x"] {
+            assert!(wrong.parse::<Row>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn l3fwd_is_in_the_groups_that_its_tables_hold() {
+        let both = Direction::ALL;
+        assert_eq!(programs(4096, &both).len(), 7);
+        assert_eq!(programs(1 << 20, &both).len(), 4);
+    }
+}
