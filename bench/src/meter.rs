@@ -65,7 +65,7 @@ impl Telemetry {
     }
 
     /// Packets that all ports received.
-    fn received(&self) -> anyhow::Result<u64> {
+    pub fn received(&self) -> anyhow::Result<u64> {
         let mut sum = 0;
         for port in self
             .ask("/ethdev/list")?

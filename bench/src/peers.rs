@@ -170,6 +170,34 @@ pub fn worker(
     spawn(binary, &arguments, frames, log)
 }
 
+/// Our worker on a file once: what comes out is written to `sent`.
+pub fn worker_once(
+    binary: &Path,
+    prefix: &str,
+    (pcap, sent): (&Path, &Path),
+    config: &Path,
+    frames: u32,
+    log: &Path,
+) -> anyhow::Result<Running> {
+    let text = fs::read_to_string(config)?.replace("net_null0", "net_pcap1");
+    let config = config.with_extension("once.toml");
+    fs::write(&config, text)?;
+    let arguments = words(&[
+        "-l",
+        CPU,
+        "--no-pci",
+        "--huge-unlink",
+        "--file-prefix",
+        prefix,
+        &format!("--vdev=net_pcap0,rx_pcap={},tx_pcap=/dev/null", pcap.display()),
+        &format!("--vdev=net_pcap1,tx_pcap={}", sent.display()),
+        "--",
+        "--config",
+        &config.display().to_string(),
+    ]);
+    spawn(binary, &arguments, frames, log)
+}
+
 /// Rows for so many sessions: row 0 is never used, and 2^20 is the most that a segment has.
 pub fn rows(sessions: u32) -> u32 {
     (sessions + 1).next_power_of_two().clamp(64, 1 << 20)

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Map, Value, json};
@@ -68,6 +68,8 @@ fn short(direction: Direction) -> &'static str {
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub rows: Vec<Row>,
+    /// Gardens and table updates.
+    pub features: bool,
     pub starts: usize,
     pub windows: usize,
     pub window: Duration,
@@ -133,6 +135,9 @@ pub fn run(plan: &Plan, tsc_mhz: f64) -> anyhow::Result<Outcome> {
         group(plan, row.sessions, &directions, tsc_mhz, &mut outcome)
             .with_context(|| format!("{} sessions", row.sessions))?;
     }
+    if plan.features {
+        features(plan, &mut outcome).context("gardens and updates")?;
+    }
     let memory: Vec<f64> = [1, 2, 8, 64].map(memory::bytes_per_session).into();
     if let Some(figure) = Figure::of(&memory) {
         outcome.figures.insert("bytes_per_session".to_owned(), figure);
@@ -169,10 +174,14 @@ fn group(
         peers::write_config(dir.path(), direction, sessions, frames)?;
     }
     let config =
-        Config::load(&dir.path().join("upstream.toml")).map_err(|error| anyhow::anyhow!("{error}"))?;
+        Config::load(&dir.path().join("upstream.toml")).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let control = ControlSide::attach(&config.segment())?;
     tables::fill(&control, sessions)?;
 
+    for direction in directions {
+        byte_for_byte(plan, *direction, (sessions, frames), dir.path())
+            .with_context(|| format!("{}: byte for byte", direction.label()))?;
+    }
     let programs = programs(frames, directions);
     let mut rates: Vec<(Program, Vec<f64>)> = programs.iter().map(|program| (*program, Vec::new())).collect();
     for start in 0..plan.starts {
@@ -231,6 +240,164 @@ fn pcap(dir: &Path, direction: Direction) -> PathBuf {
     dir.join(format!("{}.pcap", direction.label()))
 }
 
+/// The file once through our worker: what comes out must be what was expected, frame by frame.
+fn byte_for_byte(
+    plan: &Plan,
+    direction: Direction,
+    (sessions, frames): (u32, u32),
+    dir: &Path,
+) -> anyhow::Result<()> {
+    let prefix = format!("sluice-bench-{}", std::process::id());
+    let (log, sent) = (dir.join("program.log"), dir.join("sent.pcap"));
+    let config = dir.join(format!("{}.toml", direction.label()));
+    let files = (pcap(dir, direction), sent.clone());
+    let running = peers::worker_once(&plan.worker, &prefix, (&files.0, &files.1), &config, frames, &log)?;
+    let telemetry = Telemetry::connect(&prefix).with_context(|| tail(&log))?;
+    for _ in 0..300 {
+        if telemetry.received()? >= u64::from(frames) {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    running.stop()?;
+    let bytes = std::fs::read(&sent)?;
+    let got = traffic::read_frames(&bytes).context("the worker's pcap cannot be read")?;
+    let order = traffic::order(sessions, frames, SEED);
+    ensure!(
+        got.len() == order.len(),
+        "{} frames of {} came out",
+        got.len(),
+        order.len()
+    );
+    for (number, (got, session)) in got.iter().zip(order).enumerate() {
+        let expected = traffic::expected(direction, session, plan.bytes, traffic::far_end);
+        ensure!(
+            *got == expected,
+            "frame {number} of session {session} is\n{got:02x?}, expected\n{expected:02x?}"
+        );
+    }
+    eprintln!(
+        "{frames} {}: {frames} frames as expected, byte for byte",
+        short(direction)
+    );
+    Ok(())
+}
+
+/// Sessions of the rows about features.
+const FEATURE_SESSIONS: u32 = 4096;
+/// Table updates in a millisecond.
+const UPDATES_A_TICK: u32 = 10;
+
+/// Ours alone, on the same frames: active, in gardens of 64 and 10,000 rules, and active under 10,000 table updates a second.
+fn features(plan: &Plan, outcome: &mut Outcome) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let (sessions, frames) = (FEATURE_SESSIONS, FEATURE_SESSIONS);
+    for direction in Direction::ALL {
+        let file = BufWriter::new(File::create(pcap(dir.path(), direction))?);
+        let order = traffic::order(sessions, frames, SEED).into_iter();
+        let far_end = traffic::garden_far_end;
+        traffic::write_frames(
+            file,
+            order.map(|session| traffic::frame_to(direction, session, plan.bytes, far_end)),
+        )?;
+        peers::write_config(dir.path(), direction, sessions, frames)?;
+    }
+    let config = Config::load(&dir.path().join("upstream.toml"))?;
+    let control = ControlSide::attach(&config.segment())?;
+    let mut filled = tables::fill(&control, sessions)?;
+    let mut rates: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
+    for start in 0..plan.starts {
+        for direction in Direction::ALL {
+            for (name, garden) in [
+                ("active", None),
+                ("garden64", Some(tables::GARDEN_64)),
+                ("garden10k", Some(tables::GARDEN_10K)),
+                ("updates10k", None),
+            ] {
+                filled.set_policies(&control, garden);
+                let program = Program::Ours(direction);
+                let mpps = if name == "updates10k" {
+                    updated_start(plan, program, dir.path(), &control, &mut filled)
+                } else {
+                    one_start(plan, program, (sessions, frames), dir.path(), &control)
+                }
+                .with_context(|| format!("{name}, {}", short(direction)))?;
+                eprintln!("{name} {} start {start}: {mpps:.2} Mpps", short(direction));
+                rates.entry((name, short(direction))).or_default().push(mpps);
+            }
+        }
+    }
+    if let Some(path) = &control.about.path {
+        std::fs::remove_file(path)?;
+    }
+    for (name, base) in [
+        ("garden64", "active"),
+        ("garden10k", "garden64"),
+        ("updates10k", "active"),
+    ] {
+        // The headline is the worse direction.
+        let mut worst: Option<Figure> = None;
+        for way in ["up", "down"] {
+            let (Some(with), Some(without)) = (rates.get(&(name, way)), rates.get(&(base, way))) else {
+                continue;
+            };
+            if let Some(figure) = Figure::of(&ratios(with, without)) {
+                if worst.as_ref().is_none_or(|worst| figure.median < worst.median) {
+                    worst = Some(figure.clone());
+                }
+                outcome.figures.insert(format!("{way}.{name}"), figure);
+            }
+        }
+        if let Some(figure) = worst {
+            outcome.figures.insert(name.to_owned(), figure);
+        }
+    }
+    for ((name, way), rates) in &rates {
+        if let Some(figure) = Figure::of(rates) {
+            outcome.mpps.insert(format!("{name}.{way}.sluice"), figure);
+        }
+    }
+    Ok(())
+}
+
+/// A start during which this thread changes tables, 10,000 times a second.
+fn updated_start(
+    plan: &Plan,
+    program: Program,
+    dir: &Path,
+    control: &ControlSide,
+    filled: &mut tables::Filled,
+) -> anyhow::Result<f64> {
+    let prefix = format!("sluice-bench-{}", std::process::id());
+    let (log, pcap) = (dir.join("program.log"), pcap(dir, program.direction()));
+    let config = dir.join(format!("{}.toml", program.direction().label()));
+    let before = Sum::of(control);
+    let running = peers::worker(&plan.worker, &prefix, &pcap, &config, FEATURE_SESSIONS, &log)?;
+    let (mpps, updates, took) = std::thread::scope(|scope| {
+        let measuring = scope.spawn(|| measure(plan, &prefix));
+        let (start, mut updates) = (Instant::now(), 0u32);
+        while !measuring.is_finished() {
+            // As many as are due by now, so that a late tick does not lower the rate.
+            let due = (start.elapsed().as_millis() as u32).saturating_mul(UPDATES_A_TICK);
+            while updates < due {
+                filled.update(control)?;
+                updates += 1;
+            }
+            std::thread::sleep(Duration::from_micros(500));
+        }
+        let took = start.elapsed();
+        let mpps = measuring
+            .join()
+            .map_err(|_| anyhow::anyhow!("the meter panicked"))?;
+        anyhow::Ok((mpps.with_context(|| tail(&log))?, updates, took))
+    })?;
+    let rate = f64::from(updates) / took.as_secs_f64();
+    ensure!(rate > 9_500.0, "only {rate:.0} table updates a second were made");
+    stop(running, program, control, &before)?;
+    Ok(mpps)
+}
+
 /// Mpps of one start: the median of its windows.
 fn one_start(
     plan: &Plan,
@@ -242,12 +409,12 @@ fn one_start(
     let prefix = format!("sluice-bench-{}", std::process::id());
     let (log, pcap) = (dir.join("program.log"), pcap(dir, program.direction()));
     let config = dir.join(format!("{}.toml", program.direction().label()));
+    let before = Sum::of(control);
     let running = match program {
         Program::Io(_) => peers::testpmd(&prefix, &pcap, frames, &log),
         Program::L3fwd(lookup) => peers::l3fwd(&plan.l3fwd, lookup, &prefix, &pcap, (sessions, frames), &log),
         Program::Ours(_) => peers::worker(&plan.worker, &prefix, &pcap, &config, frames, &log),
     }?;
-    let before = Sum::of(control);
     let mpps = measure(plan, &prefix).with_context(|| tail(&log))?;
     stop(running, program, control, &before)?;
     Ok(mpps)

@@ -42,6 +42,9 @@ enum Command {
         /// Rows such as up.4096,down.65536; all of the table where absent.
         #[arg(long, value_delimiter = ',')]
         only: Vec<Row>,
+        /// Gardens and table updates: without rows these alone, with rows both.
+        #[arg(long)]
+        features: bool,
         #[arg(long, default_value_t = 64)]
         bytes: usize,
         /// Fresh starts of each program.
@@ -91,6 +94,7 @@ fn main() -> anyhow::Result<()> {
         }
         Command::Run {
             only,
+            features,
             bytes,
             starts,
             windows,
@@ -99,9 +103,11 @@ fn main() -> anyhow::Result<()> {
             l3fwd,
             out,
         } => {
-            let rows = if only.is_empty() { all_rows() } else { only };
+            let all = only.is_empty() && !features;
+            let rows = if all { all_rows() } else { only };
             let plan = Plan {
                 rows,
+                features: features || all,
                 starts,
                 windows,
                 window: Duration::from_millis(window_ms),
