@@ -11,6 +11,7 @@
 pub mod figures;
 pub mod memory;
 pub mod meter;
+pub mod page;
 pub mod peers;
 pub mod side_by_side;
 pub mod tables;

@@ -66,6 +66,15 @@ impl Telemetry {
 
     /// Packets that all ports received.
     pub fn received(&self) -> anyhow::Result<u64> {
+        self.sum("ipackets")
+    }
+
+    /// Packets that all ports sent.
+    pub fn sent(&self) -> anyhow::Result<u64> {
+        self.sum("opackets")
+    }
+
+    fn sum(&self, counter: &str) -> anyhow::Result<u64> {
         let mut sum = 0;
         for port in self
             .ask("/ethdev/list")?
@@ -73,7 +82,9 @@ impl Telemetry {
             .context("telemetry: no ports")?
         {
             let stats = self.ask(&format!("/ethdev/stats,{port}"))?;
-            sum += stats["ipackets"].as_u64().context("telemetry: no ipackets")?;
+            sum += stats[counter]
+                .as_u64()
+                .with_context(|| format!("telemetry: no {counter}"))?;
         }
         Ok(sum)
     }

@@ -260,7 +260,7 @@ suspended_pool = "isp-residential"
 "#,
         dir = dir.display(),
         rows = rows(sessions),
-        groups = sessions / 256 + 80,
+        groups = rows(sessions) / 256 + 64,
         blocks = sessions / 4094 + 2,
         mbufs = mbufs(frames),
         access_mac = mac(ACCESS_MAC),
@@ -289,7 +289,11 @@ mod tests {
     #[test]
     fn the_workers_configuration_is_one_that_the_worker_accepts() {
         let dir = tempfile::tempdir().unwrap();
-        for (direction, sessions) in [(Direction::Upstream, 4096), (Direction::Downstream, 1_048_575)] {
+        for (direction, sessions) in [
+            (Direction::Upstream, 4096),
+            (Direction::Upstream, 65_536),
+            (Direction::Downstream, 1_048_575),
+        ] {
             let path = write_config(dir.path(), direction, sessions, sessions).unwrap();
             sluice_config::Config::load(&path).unwrap();
         }

@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand, ValueEnum};
-use comfy_table::Table;
 use serde_json::json;
 use shm_bridge::Direction;
 use sluice_bench::side_by_side::{self, Plan, Row, SESSIONS};
-use sluice_bench::{traffic, tsc};
+use sluice_bench::{page, traffic, tsc};
 
 #[derive(Debug, Parser)]
 #[command(about = "Measure the pipeline beside testpmd")]
@@ -132,28 +131,6 @@ fn run(plan: &Plan, out: &Path) -> anyhow::Result<()> {
     let load_before = std::fs::read_to_string("/proc/loadavg")?;
     let outcome = side_by_side::run(plan, mhz)?;
 
-    let mut table = Table::new();
-    table.set_header(["program", "Mpps", "tsc/packet", "min..max Mpps"]);
-    for (name, figure) in &outcome.mpps {
-        table.add_row([
-            name.clone(),
-            format!("{:.2}", figure.median),
-            format!("{:.1}", mhz / figure.median),
-            format!("{:.2}..{:.2}", figure.min, figure.max),
-        ]);
-    }
-    println!("{table}");
-    let mut table = Table::new();
-    table.set_header(["figure", "median", "min..max"]);
-    for (name, figure) in &outcome.figures {
-        table.add_row([
-            name.clone(),
-            format!("{:.3}", figure.median),
-            format!("{:.3}..{:.3}", figure.min, figure.max),
-        ]);
-    }
-    println!("{table}");
-
     let mut summary = outcome.to_json()?;
     let machine = std::fs::read_to_string("/proc/cpuinfo")?;
     let model = machine
@@ -170,7 +147,19 @@ fn run(plan: &Plan, out: &Path) -> anyhow::Result<()> {
     if let Some(dir) = out.parent() {
         std::fs::create_dir_all(dir)?;
     }
-    std::fs::write(out, serde_json::to_string_pretty(&summary)?).with_context(|| out.display().to_string())
+    std::fs::write(out, serde_json::to_string_pretty(&summary)?)
+        .with_context(|| out.display().to_string())?;
+    let about = format!(
+        "{}, TSC {mhz:.0} MHz, {}-byte frames, load before {}, commit {}",
+        model.unwrap_or("unknown CPU"),
+        plan.bytes,
+        load_before.trim(),
+        commit().as_deref().unwrap_or("unknown")
+    );
+    let page = out.with_file_name("index.html");
+    std::fs::write(&page, page::html(&outcome, mhz, &about)).with_context(|| page.display().to_string())?;
+    println!("{}", page::markdown(&outcome, mhz, &about));
+    Ok(())
 }
 
 /// The commit that is checked out; `None` outside a repository.
