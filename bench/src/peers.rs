@@ -212,7 +212,7 @@ pub fn write_config(dir: &Path, direction: Direction, sessions: u32, frames: u32
     let mac = |mac: [u8; 6]| mac.map(|octet| format!("{octet:02x}")).join(":");
     let text = format!(
         r#"[node]
-id = "bench"
+id = "bench-{pid}"
 run_dir = "{dir}"
 state_dir = "{dir}"
 
@@ -258,6 +258,7 @@ dns = ["1.1.1.1"]
 unknown_pool = "isp-residential"
 suspended_pool = "isp-residential"
 "#,
+        pid = std::process::id(),
         dir = dir.display(),
         rows = rows(sessions),
         groups = rows(sessions) / 256 + 64,
