@@ -145,6 +145,19 @@ pub fn run(plan: &Plan, tsc_mhz: f64) -> anyhow::Result<Outcome> {
     Ok(outcome)
 }
 
+/// The run's segment file: it goes with the run, however that ends.
+struct Segment(Option<PathBuf>);
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        if let Some(path) = &self.0
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            eprintln!("{} is left over: {error}", path.display());
+        }
+    }
+}
+
 /// The programs of a group, in the order of a round.
 fn programs(sessions: u32, directions: &[Direction]) -> Vec<Program> {
     let mut programs: Vec<Program> = directions
@@ -176,6 +189,7 @@ fn group(
     let config =
         Config::load(&dir.path().join("upstream.toml")).map_err(|error| anyhow::anyhow!("{error:?}"))?;
     let control = ControlSide::attach(&config.segment())?;
+    let _segment = Segment(control.about.path.clone());
     tables::fill(&control, sessions)?;
 
     for direction in directions {
@@ -191,9 +205,6 @@ fn group(
             eprintln!("{frames} {} start {start}: {mpps:.2} Mpps", program.name());
             rates.push(mpps);
         }
-    }
-    if let Some(path) = &control.about.path {
-        std::fs::remove_file(path)?;
     }
 
     let of = |wanted: Program| {
@@ -305,6 +316,7 @@ fn features(plan: &Plan, outcome: &mut Outcome) -> anyhow::Result<()> {
     }
     let config = Config::load(&dir.path().join("upstream.toml"))?;
     let control = ControlSide::attach(&config.segment())?;
+    let _segment = Segment(control.about.path.clone());
     let mut filled = tables::fill(&control, sessions)?;
     let mut rates: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     for start in 0..plan.starts {
@@ -327,9 +339,6 @@ fn features(plan: &Plan, outcome: &mut Outcome) -> anyhow::Result<()> {
                 rates.entry((name, short(direction))).or_default().push(mpps);
             }
         }
-    }
-    if let Some(path) = &control.about.path {
-        std::fs::remove_file(path)?;
     }
     for (name, base) in [
         ("garden64", "active"),
