@@ -9,7 +9,7 @@
 //!
 //! Everything shown is the REST API's answer; `--json` prints it as it came. Exit codes: 0 done, 1 refused or failed, 2 wrong usage,
 //! 3 the control process cannot be reached, 130 interrupted.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod args;
 mod check;
@@ -18,6 +18,7 @@ mod command;
 mod demo;
 mod error;
 mod events;
+mod orphan;
 mod output;
 mod rate;
 mod run;

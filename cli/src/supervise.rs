@@ -8,7 +8,8 @@
 //!
 //! A process that never lives for long is given up after some attempts, and everything ends with an error: a supervisor that
 //! restarts for ever hides that nothing works. SIGHUP (reload) goes to control alone. The two are in process groups of their own, so that
-//! an interrupt at the terminal reaches them only in the order above.
+//! an interrupt at the terminal reaches them only in the order above. When the supervisor is killed outright, the kernel tells both
+//! to stop, at once and in no order: see `orphan`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use crate::client::Client;
 use crate::error::CliError;
+use crate::orphan;
 
 const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 const BACKOFF_MAX: Duration = Duration::from_secs(10);
@@ -137,11 +139,11 @@ impl<'a> Supervised<'a> {
 
     fn start(&mut self) {
         self.started = Instant::now();
-        let spawned = Command::new(&self.program.path)
-            .args(&self.program.arguments)
-            .process_group(0)
-            .spawn();
-        match spawned {
+        let mut command = Command::new(&self.program.path);
+        command.args(&self.program.arguments).process_group(0);
+        // The supervisor's runtime has one thread, the program's first: it ends with the program.
+        orphan::prevent(command.as_std_mut());
+        match command.spawn() {
             Ok(child) => {
                 note!(
                     "sluice: {} runs as process {}",

@@ -61,6 +61,10 @@ impl Bench {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    fn pid(&self, name: &str) -> String {
+        fs::read_to_string(self.path(&format!("{name}.pid"))).unwrap()
+    }
+
     #[track_caller]
     fn wait_for(&self, what: &str, times: usize) {
         let start = Instant::now();
@@ -73,6 +77,13 @@ impl Bench {
             sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// Whether the process is there; one that ended and that nobody has waited for is not.
+fn runs(pid: &str) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+    let state = stat.rsplit(") ").next().unwrap_or_default();
+    !state.is_empty() && !state.starts_with('Z')
 }
 
 fn signal(pid: &str, name: &str) {
@@ -144,10 +155,7 @@ fn both_run_the_one_that_dies_is_started_anew_and_they_stop_in_order() {
         assert!(log.lines().any(|found| found == line), "{line}\n{log}");
     }
 
-    signal(
-        &fs::read_to_string(bench.path("sluice-worker.pid")).unwrap(),
-        "KILL",
-    );
+    signal(&bench.pid("sluice-worker"), "KILL");
     bench.wait_for("sluice-worker start", 2);
     supervisor.signal("HUP");
     bench.wait_for("sluice-control reload", 1);
@@ -186,6 +194,30 @@ fn a_supervisor_that_nobody_listens_to_still_stops_both() {
         "{}",
         bench.log()
     );
+}
+
+#[test]
+fn a_supervisor_that_is_killed_leaves_nobody_behind() {
+    let bench = Bench::new(PROGRAM, PROGRAM);
+    answer_for_control(&bench.path("control.sock"));
+    let supervisor = Supervisor::start(&bench);
+    bench.wait_for("sluice-control start", 1);
+    bench.wait_for("sluice-worker start", 1);
+    // One that was started anew is no different from the first.
+    signal(&bench.pid("sluice-worker"), "KILL");
+    bench.wait_for("sluice-worker start", 2);
+    let children = ["sluice-control", "sluice-worker"].map(|name| bench.pid(name));
+
+    supervisor.signal("KILL");
+    supervisor.end();
+
+    bench.wait_for("sluice-control stop", 1);
+    bench.wait_for("sluice-worker stop", 1);
+    let start = Instant::now();
+    while children.iter().any(|pid| runs(pid)) {
+        assert!(start.elapsed() < Duration::from_secs(20), "{children:?}");
+        sleep(Duration::from_millis(10));
+    }
 }
 
 #[test]
