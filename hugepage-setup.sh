@@ -32,7 +32,9 @@ readonly MIB=$((1024 * 1024))
 readonly REGION=$((2 * MIB))
 readonly SESSION_BYTES=$((64 + 64 + 16)) # row, state, a quarter of a bucket line
 readonly TBL24_BYTES=$((64 * MIB))
-readonly FIXED_BYTES=$((262144 + 256 * 16384 + 1024 * 16 + 2048 + 16384 * 16 + 4096 * 16 + 2 * 512 + 2048))
+# Two indexes of the gardens: profiles, root, and for each rule a node, a lone prefix and four cells.
+readonly GARDEN_BYTES=$((2 * (32 + 4 * MIB + 16384 * (256 + 16 + 4 * 8) + 16 * 8)))
+readonly FIXED_BYTES=$((262144 + 256 * 16384 + 1024 * 16 + GARDEN_BYTES + 4096 * 16 + 2 * 512 + 2048))
 readonly RINGS_BYTES_LCORE=$((2 * 1024 * 2048 + 4 * 64))
 readonly COUNTERS_BYTES_LCORE=$((1600 + 31872))
 # An mbuf: mempool header 64, rte_mbuf 128, headroom 128. Room for a frame is at least 2048; tags and header are 22.

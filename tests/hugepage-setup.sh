@@ -74,10 +74,10 @@ story="the segment and the buffers of the default configuration are reserved, mo
 machine 0 0
 setup reserve
 expect_status 0
-expect_said "58 pages of 2M"
-expect_said "vm.nr_hugepages = 114"
+expect_said "66 pages of 2M"
+expect_said "vm.nr_hugepages = 122"
 expect_said "2 NUMA nodes"
-expect_pages kernel/mm 2048 114
+expect_pages kernel/mm 2048 122
 grep -q 'pagesize=2M' "$root/proc/mounts" || fail "nothing is mounted"
 setup undo
 expect_status 0
@@ -90,12 +90,12 @@ setup reserve
 setup reserve
 expect_status 0
 expect_said "nothing to add"
-expect_pages kernel/mm 2048 114
+expect_pages kernel/mm 2048 122
 
 story="pages that others use are not counted on"
 machine 200 10
 setup reserve
-expect_pages kernel/mm 2048 304
+expect_pages kernel/mm 2048 312
 
 story="more than enough stays as it is, and undo leaves it alone"
 machine 5000 5000
@@ -107,19 +107,19 @@ expect_pages kernel/mm 2048 5000
 story="undo leaves pages that are in use, and what others added meanwhile"
 machine 0 0
 setup reserve
-echo 314 >"$root/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
+echo 322 >"$root/sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages"
 echo 50 >"$root/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages"
 setup undo
 expect_status 3
-expect_said "64 of 114 pages of 2M are in use and stay"
-expect_pages kernel/mm 2048 264
+expect_said "72 of 122 pages of 2M are in use and stay"
+expect_pages kernel/mm 2048 272
 
 story="a dry run changes nothing"
 machine 0 0
 before=$(find "$root" -type f -exec md5sum {} + | sort)
 setup reserve --dry-run
 expect_status 0
-expect_said "would: echo 114 >"
+expect_said "would: echo 122 >"
 expect_said "would: mount -t hugetlbfs -o pagesize=2M"
 [ "$before" = "$(find "$root" -type f -exec md5sum {} + | sort)" ] || fail "it changed files"
 
@@ -127,7 +127,7 @@ story="one node, 1 GiB pages for the buffers, 2 MiB pages for the segment"
 machine 0 0
 setup reserve --node 1 --size 1G --sessions 1000000 --ports 4
 expect_status 0
-expect_pages devices/system/node/node1 2048 133
+expect_pages devices/system/node/node1 2048 141
 expect_pages devices/system/node/node1 1048576 1
 expect_pages devices/system/node/node0 2048 0
 expect_said "hugepagesz=1G hugepages=1:1"
@@ -139,7 +139,7 @@ story="fragmented memory: what was got is kept and told in numbers"
 machine 0 0
 PAGES_MAX=40 setup reserve
 expect_status 3
-expect_said "got 40 of 114 more pages of 2M"
+expect_said "got 40 of 122 more pages of 2M"
 expect_pages kernel/mm 2048 40
 setup undo
 expect_pages kernel/mm 2048 0
@@ -168,7 +168,7 @@ mkdir -p "$root/dev/hugepages/sluice"
 setup undo
 expect_status 1
 expect_said "bng.seg"
-expect_pages kernel/mm 2048 114
+expect_pages kernel/mm 2048 122
 
 story="wrong words"
 for words in "" "reserve --sessions x" "reserve --sessions 2000000" "reserve --size 4K" "reserve undo" "reserve --pages"; do

@@ -8,7 +8,8 @@ use crate::access::{BucketCells, PORTS_MAX, VLANS};
 use crate::adjacency::AdjacencyCells;
 use crate::counters::LcoreCells;
 use crate::fib::{GROUP, TBL24};
-use crate::garden::{PROFILES, RuleCells};
+use crate::garden::HALVES;
+use crate::garden::index::{LoneCells, NodeCells, PROFILE_WORDS, ROOT, rule_cells};
 use crate::latency::HistogramCells;
 use crate::policer::ProfileCells;
 use crate::ports::PortStatusCells;
@@ -24,12 +25,13 @@ pub const REGION_ALIGN: usize = 2 << 20;
 pub const HEADER_WORDS: usize = 64;
 
 /// Named numbers that must be equal on both sides.
-pub const FINGERPRINT: [(&str, u64); 15] = [
+pub const FINGERPRINT: [(&str, u64); 16] = [
     ("session row size", size_of::<RowCells>() as u64),
     ("session state size", size_of::<StateCells>() as u64),
     ("access bucket size", size_of::<BucketCells>() as u64),
     ("adjacency size", size_of::<AdjacencyCells>() as u64),
-    ("garden rule size", size_of::<RuleCells>() as u64),
+    ("garden node size", size_of::<NodeCells>() as u64),
+    ("garden lone prefix size", size_of::<LoneCells>() as u64),
     ("policer profile size", size_of::<ProfileCells>() as u64),
     ("lcore block size", size_of::<LcoreCells>() as u64),
     ("latency histogram size", size_of::<HistogramCells>() as u64),
@@ -40,7 +42,7 @@ pub const FINGERPRINT: [(&str, u64); 15] = [
     ("drop reasons", hash(DropReason::LABELS)),
     ("punt reasons", hash(PuntReason::LABELS)),
     // Raised by hand when the meaning of a word changes but no size does.
-    ("meaning", 2),
+    ("meaning", 3),
 ];
 
 /// FNV-1a over names, each ended by a zero.
@@ -252,8 +254,12 @@ layout! { geometry:
         tbl24: u32 = TBL24,
         tbl8: [u32; GROUP] = geometry.tbl8_groups as usize,
         adjacencies: AdjacencyCells = geometry.adjacencies as usize,
-        garden_profiles: Word = PROFILES,
-        garden_rules: RuleCells = geometry.garden_rules as usize,
+        // The live index and the next one.
+        garden_profiles: [Word; PROFILE_WORDS] = HALVES,
+        garden_root: u32 = HALVES * ROOT,
+        garden_nodes: NodeCells = HALVES * geometry.garden_rules as usize,
+        garden_lone: LoneCells = HALVES * geometry.garden_rules as usize,
+        garden_rules: Word = HALVES * rule_cells(geometry.garden_rules as usize),
         policers: ProfileCells = geometry.policer_profiles as usize,
         inject_slots: Slot = geometry.lcores as usize * geometry.ring_slots as usize,
         // A head or tail has a line of its own: eight words for one.

@@ -9,7 +9,8 @@ use crate::adjacency::Adjacencies;
 use crate::counters::Lcores;
 use crate::epoch;
 use crate::fib::Fib;
-use crate::garden::Gardens;
+use crate::garden::index::{Half, PROFILE_WORDS};
+use crate::garden::{Gardens, HALVES};
 use crate::intent::IntentCell;
 use crate::latency::Latencies;
 use crate::layout::{Geometry, Place};
@@ -26,7 +27,9 @@ const EPOCH: usize = 0;
 const CONTROL_GENERATION: usize = 1;
 const CONTROL_HEARTBEAT: usize = 2;
 const INTENT: usize = 8;
+// What every packet or burst reads and hardly anything changes shares a line.
 const DEFAULT_LEAF: usize = 16;
+const LIVE_GARDENS: usize = 17;
 /// Words of the worker header.
 const WORKER_GENERATION: usize = 0;
 const WORKER_STARTED: usize = 1;
@@ -76,8 +79,14 @@ impl Tables {
             },
             adjacencies: Adjacencies(control(layout.adjacencies).table()),
             gardens: Gardens {
-                profiles: control(layout.garden_profiles).table(),
-                rules: control(layout.garden_rules).table(),
+                live: control(layout.control_header).part(LIVE_GARDENS * 8, 1),
+                halves: std::array::from_fn(|half| Half {
+                    profiles: control(layout.garden_profiles).part(half * PROFILE_WORDS * 8, PROFILE_WORDS),
+                    root: control(layout.garden_root).share(half, HALVES),
+                    nodes: control(layout.garden_nodes).share(half, HALVES),
+                    lone: control(layout.garden_lone).share(half, HALVES),
+                    rules: control(layout.garden_rules).share(half, HALVES),
+                }),
             },
             policers: Profiles(control(layout.policers).table()),
             lcores: Lcores(worker(layout.lcores).table()),
@@ -128,6 +137,12 @@ impl At<'_> {
 
     fn part<T: Cells>(&self, byte: usize, cells: usize) -> Shared<T> {
         Shared::new(self.mapping, self.place.offset + byte, cells)
+    }
+
+    /// One of several tables of equal size that lie one after another.
+    fn share<T: Cells>(&self, number: usize, of: usize) -> Shared<T> {
+        let cells = self.place.cells / of;
+        self.part(number * cells * self.place.cell_bytes, cells)
     }
 }
 

@@ -1,10 +1,8 @@
-//! Garden, latency buckets and rings, each against the plainest thing that does the same.
+//! Latency buckets and rings, each against the plainest thing that does the same.
 
 use std::collections::VecDeque;
-use std::net::Ipv4Addr;
 
 use proptest::prelude::*;
-use shm_bridge::garden::{Flow, Gardens, Judgement, Rule};
 use shm_bridge::latency;
 use shm_bridge::layout::Geometry;
 use shm_bridge::ring::{About, FRAME_MAX, PushError};
@@ -15,96 +13,10 @@ fn sides(ring_slots: u32) -> (ControlSide, WorkerSide) {
         sessions: 64,
         lcores: 1,
         ring_slots,
-        garden_rules: 64,
+        garden_rules: 1,
         ..Geometry::DEFAULT
     };
     in_memory(&geometry).unwrap()
-}
-
-/// A rule as one reads it.
-fn fits(rule: &Rule, flow: &Flow) -> bool {
-    let ignored = 32 - u32::from(rule.prefix_len);
-    let same_network =
-        u64::from(flow.far_address) >> ignored == u64::from(u32::from(rule.network)) >> ignored;
-    let same_protocol = match rule.protocol {
-        Some(protocol) => protocol == flow.protocol,
-        None => true,
-    };
-    let in_range = match (rule.ports, flow.far_port) {
-        (None, _) => true,
-        (Some((low, high)), Some(port)) => (low..=high).contains(&port),
-        (Some(_), None) => false,
-    };
-    same_network && same_protocol && in_range
-}
-
-/// Few addresses, protocols and ports, so that rules and packets meet.
-fn address() -> impl Strategy<Value = u32> {
-    prop_oneof![0x0a00_0000u32..0x0a00_0010, Just(0), Just(u32::MAX), any::<u32>()]
-}
-
-fn protocol() -> impl Strategy<Value = u8> {
-    prop_oneof![Just(1u8), Just(6u8), Just(17u8), any::<u8>()]
-}
-
-fn port() -> impl Strategy<Value = u16> {
-    prop_oneof![Just(0u16), 50u16..60, Just(u16::MAX)]
-}
-
-fn rule() -> impl Strategy<Value = Rule> {
-    (
-        address(),
-        0u8..=32,
-        prop::option::of(protocol()),
-        prop::option::of((port(), port())),
-    )
-        .prop_map(|(network, prefix_len, protocol, ports)| Rule {
-            network: Ipv4Addr::from(network),
-            prefix_len,
-            protocol,
-            ports,
-        })
-}
-
-fn flow() -> impl Strategy<Value = Flow> {
-    (address(), protocol(), prop::option::of(port())).prop_map(|(far_address, protocol, far_port)| Flow {
-        far_address,
-        protocol,
-        far_port,
-    })
-}
-
-fn judge_all(gardens: &Gardens, rules: &[Rule], start: usize, flows: &[Flow]) -> Result<(), TestCaseError> {
-    gardens.fill(start, rules);
-    gardens.set_profile(9, start as u32, rules.len() as u32);
-    for flow in flows {
-        let wanted = match rules {
-            [] => Judgement::Missing,
-            rules if rules.iter().any(|rule| fits(rule, flow)) => Judgement::Permitted,
-            _ => Judgement::Refused,
-        };
-        prop_assert_eq!(gardens.judge(9, flow), wanted, "{:?}", flow);
-    }
-    Ok(())
-}
-
-#[test]
-fn the_garden_judges_as_its_rules_read() {
-    let gardens = sides(2).0.tables.gardens;
-    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(300)
-    });
-    let case = (
-        prop::collection::vec(rule(), 0..8),
-        0usize..56,
-        prop::collection::vec(flow(), 1..40),
-    );
-    runner
-        .run(&case, |(rules, start, flows)| {
-            judge_all(&gardens, &rules, start, &flows)
-        })
-        .unwrap();
 }
 
 proptest! {

@@ -1,11 +1,13 @@
 //! Garden profiles: the configuration's gardens by name, in the segment by number.
 //!
 //! Live policy words name profiles by number, so a restarted control keeps a number whose rules are what the configuration wants, and
-//! gives every other garden a number and rule cells that nobody uses.
+//! gives every other garden a number that nobody uses. All of them take effect in one store ([`shm_bridge::garden::writer`]): those that live
+//! policy words still name as they were, the new ones beside them. A number that no policy word names any more is left out at
+//! the next takeover.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use shm_bridge::garden::{Gardens, PROFILES, Rule};
+use shm_bridge::garden::{GardenWriter, PROFILES, Rule, canonical};
 use sluice_config::{Garden, Permit};
 
 use super::PublishError;
@@ -25,54 +27,49 @@ const NOTHING: Rule = Rule {
 pub(super) struct GardenNumbers(HashMap<String, u8>);
 
 impl GardenNumbers {
-    /// Writes the configuration's gardens beside what `in_use` (numbers of live policy words) refers to. Nothing else may still be
-    /// read by a worker.
-    pub fn write(
-        table: &Gardens,
+    /// Publishes the configuration's gardens beside what `in_use` (numbers of live policy words) refers to. No worker may still be
+    /// reading what an earlier control unlinked.
+    pub fn publish(
+        writer: &mut GardenWriter,
         gardens: &[Garden],
         in_use: &HashSet<u8>,
     ) -> Result<GardenNumbers, PublishError> {
+        let mut live = writer.gardens().read_all();
+        live.retain(|number, _| in_use.contains(number));
         let mut numbers = HashMap::new();
-        let mut kept: HashSet<u8> = in_use.clone();
+        let mut wanted: BTreeMap<u8, Vec<Rule>> = BTreeMap::new();
         let mut unmatched = Vec::new();
-        let mut claimed = HashSet::new();
         for garden in gardens {
-            let wanted = rules(garden);
-            let same = in_use
+            let rules = canonical(&rules(garden));
+            let same = live
                 .iter()
-                .find(|number| !claimed.contains(*number) && table.read(**number).as_ref() == Some(&wanted));
+                .find(|(number, found)| **found == rules && !wanted.contains_key(*number));
             match same {
-                Some(number) => {
-                    claimed.insert(*number);
+                Some((number, _)) => {
                     numbers.insert(garden.name.as_str().to_owned(), *number);
+                    wanted.insert(*number, rules);
                 }
-                None => unmatched.push((garden, wanted)),
+                None => unmatched.push((garden, rules)),
             }
         }
-
-        let mut taken: Vec<(u32, u32)> = kept.iter().map(|number| table.profile(*number)).collect();
-        for (garden, wanted) in unmatched {
-            let too_many = |what: String| PublishError::Gardens {
-                garden: garden.name.to_string(),
-                what,
-            };
+        for (garden, rules) in unmatched {
             let number = (1..PROFILES)
-                .filter_map(|n| u8::try_from(n).ok())
-                .find(|n| !kept.contains(n))
-                .ok_or_else(|| too_many(format!("all {} profile numbers are in use", PROFILES - 1)))?;
-            let count = wanted.len() as u32;
-            let start = gap(&mut taken, count, table.rule_capacity() as u32).ok_or_else(|| {
-                too_many(format!(
-                    "its {count} rules do not fit beside those in use: raise limits.garden_rules above {}",
-                    table.rule_capacity()
-                ))
-            })?;
-            table.fill(start as usize, &wanted);
-            table.set_profile(number, start, count);
-            taken.push((start, count));
-            kept.insert(number);
+                .filter_map(|number| u8::try_from(number).ok())
+                .find(|number| !in_use.contains(number) && !wanted.contains_key(number))
+                .ok_or_else(|| PublishError::Gardens {
+                    garden: garden.name.to_string(),
+                    what: format!("all {} profile numbers are in use", PROFILES - 1),
+                })?;
             numbers.insert(garden.name.as_str().to_owned(), number);
+            wanted.insert(number, rules);
         }
+
+        let left = live
+            .into_iter()
+            .filter(|(number, _)| !wanted.contains_key(number));
+        let left = within(left.collect(), &wanted, writer.gardens().rule_capacity());
+        let all = wanted.iter().chain(&left);
+        writer.publish(all.map(|(number, rules)| (*number, &rules[..])))?;
         Ok(GardenNumbers(numbers))
     }
 
@@ -89,17 +86,29 @@ impl GardenNumbers {
     }
 }
 
-/// The first run of `count` cells that none of `taken` overlaps.
-fn gap(taken: &mut [(u32, u32)], count: u32, capacity: u32) -> Option<u32> {
-    taken.sort_unstable();
-    let mut start = 0u32;
-    for (used, len) in taken.iter() {
-        if used.saturating_sub(start) >= count {
-            break;
+/// What of `left`, which policy words name until they are corrected in a moment, has room beside the configuration's gardens. Whose
+/// profile is left out is refused everything for that moment: better than a control that does not start.
+fn within(
+    left: BTreeMap<u8, Vec<Rule>>,
+    wanted: &BTreeMap<u8, Vec<Rule>>,
+    capacity: usize,
+) -> BTreeMap<u8, Vec<Rule>> {
+    let mut free = capacity.saturating_sub(wanted.values().map(Vec::len).sum());
+    let has_room = |(number, rules): &(u8, Vec<Rule>)| {
+        let fits = rules.len() <= free;
+        if fits {
+            free -= rules.len();
+        } else {
+            tracing::warn!(
+                profile = number,
+                rules = rules.len(),
+                "a garden as it was before has no room beside the new ones, so its sessions are refused until their policy \
+                 changes in a moment: raise limits.garden_rules to avoid this"
+            );
         }
-        start = start.max(used.saturating_add(*len));
-    }
-    (start.checked_add(count)? <= capacity).then_some(start)
+        fits
+    };
+    left.into_iter().filter(has_room).collect()
 }
 
 /// A garden as the segment has it: one rule for each protocol and port range of each permit.
@@ -138,14 +147,19 @@ fn rules_of(permit: &Permit) -> Vec<Rule> {
 mod tests {
     use super::*;
 
+    fn profile(rules: usize) -> Vec<Rule> {
+        vec![NOTHING; rules]
+    }
+
     #[test]
-    fn a_gap_is_found_between_before_and_behind_what_is_taken() {
-        assert_eq!(gap(&mut [], 4, 16), Some(0));
-        assert_eq!(gap(&mut [(4, 4)], 4, 16), Some(0));
-        assert_eq!(gap(&mut [(0, 2), (4, 4)], 2, 16), Some(2));
-        assert_eq!(gap(&mut [(4, 4), (0, 2)], 3, 16), Some(8));
-        assert_eq!(gap(&mut [(0, 14)], 3, 16), None);
-        assert_eq!(gap(&mut [(u32::MAX, u32::MAX)], 3, 16), Some(0));
-        assert_eq!(gap(&mut [(0, u32::MAX)], 1, 16), None);
+    fn old_gardens_stay_beside_the_new_ones_as_far_as_there_is_room() {
+        let wanted = BTreeMap::from([(1, profile(4))]);
+        let left = BTreeMap::from([(2, profile(6)), (3, profile(3)), (4, profile(2))]);
+        let stay = |capacity| -> Vec<u8> { within(left.clone(), &wanted, capacity).into_keys().collect() };
+
+        assert_eq!(stay(15), [2, 3, 4]);
+        assert_eq!(stay(14), [2, 3]);
+        assert_eq!(stay(9), [3, 4]);
+        assert!(stay(4).is_empty() && stay(3).is_empty());
     }
 }

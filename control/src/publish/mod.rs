@@ -56,6 +56,8 @@ const FREE: Policy = Policy::new(RowState::Free);
 pub enum PublishError {
     #[error("garden {garden}: {what}")]
     Gardens { garden: String, what: String },
+    #[error("gardens: {0}")]
+    GardenRules(#[from] shm_bridge::garden::GardenError),
     #[error("all {0} adjacencies are in use by configured next hops: raise limits.adjacencies")]
     Adjacencies(usize),
     #[error(transparent)]

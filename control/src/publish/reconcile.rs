@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use shm_bridge::access::AccessWriter;
 use shm_bridge::epoch::{OFFLINE, Retired};
 use shm_bridge::fib::{FibWriter, Leaf, Prefix};
+use shm_bridge::garden::GardenWriter;
 use shm_bridge::intent::Intent;
 use shm_bridge::session::{Policy, RowState};
 use shm_bridge::sides::Tables;
@@ -78,7 +79,8 @@ impl Publisher {
 
         let tables = &side.tables;
         let left = Left::of(tables);
-        let gardens = GardenNumbers::write(&tables.gardens, &config.gardens, &left.gardens)?;
+        let mut writer = GardenWriter::attach(tables.gardens.clone());
+        let gardens = GardenNumbers::publish(&mut writer, &config.gardens, &left.gardens)?;
         let policers = Policers::attach(tables.policers.clone(), &left.policers);
         let adjacencies =
             AdjacencyNumbers::attach(tables.adjacencies.clone(), |address| connected(&config, address));

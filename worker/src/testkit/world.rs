@@ -15,7 +15,7 @@ use std::net::Ipv4Addr;
 use shm_bridge::access::{AccessKey, AccessWriter, LineModel};
 use shm_bridge::adjacency::{AdjacencyIndex, NextHop};
 use shm_bridge::fib::{FibWriter, Leaf, Prefix};
-use shm_bridge::garden::Rule;
+use shm_bridge::garden::{GardenWriter, Rule};
 use shm_bridge::layout::Geometry;
 use shm_bridge::policer::{Profile, Rate};
 use shm_bridge::session::{Policy, Row, RowState, Traffic, mac_bits};
@@ -146,8 +146,9 @@ impl World {
         tables
             .adjacencies
             .set(AdjacencyIndex(1), Ipv4Addr::new(192, 0, 2, 3), None);
-        tables.gardens.fill(0, &garden());
-        tables.gardens.set_profile(GARDEN, 0, garden().len() as u32);
+        GardenWriter::attach(tables.gardens.clone())
+            .publish([(GARDEN, &garden()[..])])
+            .expect("room for the rules");
 
         let mut fib = FibWriter::fresh(tables.fib.clone());
         for (prefix, leaf) in routes() {
