@@ -7,7 +7,7 @@ use anyhow::Context;
 use shm_bridge::access::{AccessKey, AccessWriter, LineModel};
 use shm_bridge::adjacency::{AdjacencyIndex, NextHop};
 use shm_bridge::fib::{FibWriter, Leaf, Prefix};
-use shm_bridge::garden::Rule;
+use shm_bridge::garden::{GardenWriter, Rule};
 use shm_bridge::policer::{Profile, Rate};
 use shm_bridge::session::{Policy, Row, RowState, mac_bits};
 use shm_bridge::{ControlSide, SessionIndex};
@@ -66,7 +66,7 @@ pub fn fill(control: &ControlSide, sessions: u32) -> anyhow::Result<Filled> {
         fib.load(Prefix::host(subscriber.ipv4), Leaf::Session(row));
     }
     fib.reconcile()?;
-    gardens(control);
+    gardens(control)?;
     let capacity = u32::try_from(tables.rows.capacity())?;
     Ok(Filled {
         rows: (1..=sessions).filter_map(SessionIndex::new).collect(),
@@ -85,7 +85,7 @@ pub const GARDEN_64: u8 = 1;
 pub const GARDEN_10K: u8 = 2;
 
 /// Every other rule names protocol and port, as the frames have them.
-fn gardens(control: &ControlSide) {
+fn gardens(control: &ControlSide) -> anyhow::Result<()> {
     let rule = |number: u32, network, prefix_len| Rule {
         network,
         prefix_len,
@@ -96,11 +96,9 @@ fn gardens(control: &ControlSide) {
     let narrow: Vec<Rule> = (0..traffic::GARDEN_PREFIXES)
         .map(|n| rule(n, traffic::garden_prefix(n), 24))
         .collect();
-    let gardens = &control.tables.gardens;
-    gardens.fill(0, &wide);
-    gardens.fill(wide.len(), &narrow);
-    gardens.set_profile(GARDEN_64, 0, wide.len() as u32);
-    gardens.set_profile(GARDEN_10K, wide.len() as u32, narrow.len() as u32);
+    let profiles = [(GARDEN_64, &wide[..]), (GARDEN_10K, &narrow[..])];
+    GardenWriter::attach(control.tables.gardens.clone()).publish(profiles)?;
+    Ok(())
 }
 
 /// Filled tables with their writers.
