@@ -58,6 +58,11 @@ pub struct Profile {
 }
 
 impl Profile {
+    pub const UNLIMITED: Profile = Profile {
+        cost: 0,
+        tolerance: 0,
+    };
+
     pub fn new(rate: Rate) -> Profile {
         let cost = ((16u128 * 8_000_000_000) << COST_SHIFT) / u128::from(rate.bits_per_second.max(1));
         let cost = u64::try_from(cost.max(1))

@@ -77,16 +77,10 @@ impl<'a> Burst<'a> {
         &self.lanes
     }
 
-    /// The lane in this place.
+    /// The same, to be written to.
     #[inline(always)]
-    pub fn lane_mut(&mut self, place: usize) -> Option<&mut Lane<'a>> {
-        self.lanes.get_mut(place)
-    }
-
-    /// Whether any lane has no verdict yet.
-    #[inline(always)]
-    pub fn has_live(&self) -> bool {
-        self.lanes.iter().any(Lane::is_live)
+    pub fn lanes_mut(&mut self) -> &mut [Lane<'a>] {
+        &mut self.lanes
     }
 
     /// The lanes that have no verdict yet.

@@ -18,10 +18,12 @@ use shm_bridge::{Direction, DropReason, PuntReason, epoch};
 
 use crate::burst::{Burst, LANES, Lane, StrippedTags};
 use crate::context::Context;
+use crate::counts::Counts;
 use crate::dpdk::{
     self, Clock, HandoffReceiver, HandoffSender, Lcore, Mbuf, MbufBurst, Mempool, RxQueue, StopFlag, TxQueue,
     Window,
 };
+use crate::express::{self, Gone};
 use crate::frame::Frame;
 use crate::idle::Idle;
 use crate::pipeline;
@@ -85,6 +87,8 @@ pub struct Departure {
 /// A running lcore: its task, and the bursts that are filled and emptied in each turn.
 struct Running<'a> {
     task: Task,
+    /// The end of the last burst or turn.
+    now: Stamp,
     cells: &'a LcoreCells,
     latencies: [&'a HistogramCells; 2],
     /// By port index.
@@ -102,7 +106,7 @@ enum From {
 }
 
 /// Runs until the stop flag is set. Frames in hand are finished first.
-pub fn run(lcore: &Lcore, task: Task) {
+pub fn run(lcore: &Lcore, mut task: Task) {
     let tables: Tables = task.context.tables.clone();
     let slot = task.slot;
     // The slot was checked against the table when the task was made.
@@ -118,6 +122,7 @@ pub fn run(lcore: &Lcore, task: Task) {
     cells.cpu.set(lcore.cpu().map_or(u64::MAX, |cpu| cpu as u64));
     epoch::go_online(tables.epoch(), &cells.epoch);
     let mut running = Running {
+        now: Stamp::take(&mut task.clock),
         cells,
         latencies: [up, down],
         out: task.sends.iter().map(|_| MbufBurst::new(lcore)).collect(),
@@ -135,7 +140,7 @@ pub fn run(lcore: &Lcore, task: Task) {
 impl Running<'_> {
     fn turn(&mut self, lcore: &Lcore, received: &mut MbufBurst, tables: &Tables) {
         epoch::quiesce(tables.epoch(), &self.cells.epoch);
-        let start = self.task.clock.tsc();
+        let start = self.now.tsc;
         let mut work = self.inject(lcore);
         for index in 0..self.task.arrivals.len() {
             let arrival = &mut self.task.arrivals[index];
@@ -153,99 +158,132 @@ impl Running<'_> {
                 self.burst(received, &port, Way::Whole, From::Queue);
             }
         }
-        let end = self.task.clock.tsc();
-        self.cells.heartbeat_ns.set(self.task.clock.ns_at(end));
         if work > 0 {
-            self.cells.busy_tsc.add(end.wrapping_sub(start));
+            self.cells.busy_tsc.add(self.now.tsc.wrapping_sub(start));
             self.task.idle.worked();
         } else {
             self.cells.idle_polls.add(1);
             self.task.idle.rest(tables.epoch(), &self.cells.epoch);
+            self.now = Stamp::take(&mut self.task.clock);
         }
+        self.cells.heartbeat_ns.set(self.now.ns);
     }
 
     /// Takes a burst of one port through the pipeline and each of its packets to its end.
+    ///
+    /// The clock is read once, at the end: what ends one burst begins the next. So a packet's time in here begins before it was taken
+    /// from its queue, and a full turn costs one reading a burst.
     fn burst(&mut self, mbufs: &mut MbufBurst, port: &Port, way: Way, from: From) {
-        let start = self.task.clock.tsc();
-        let now_ns = self.task.clock.ns_at(start);
+        let now_ns = self.now.ns;
         let direction = match (way, &port.side) {
             (Way::Whole, Side::Access(_)) => Direction::Upstream,
             _ => Direction::Downstream,
         };
-        if from == From::Queue {
-            self.count_received(mbufs, port);
+        let count = mbufs.len();
+        let gone = match way {
+            Way::Whole => express::run(mbufs, port, now_ns, &mut self.task.context),
+            Way::Downstream => Gone::NONE,
+        };
+        let whole = gone
+            .whole_burst_to(count)
+            .filter(|out| usize::from(*out) < self.task.sends.len());
+        let sent = match whole {
+            Some(out) => {
+                if from == From::Queue {
+                    self.count_received(count, gone.bytes_in, port);
+                }
+                let out = usize::from(out);
+                transmit(
+                    &mut self.task.sends[out],
+                    mbufs,
+                    gone.bytes_out,
+                    &mut self.task.context.counts,
+                    self.cells,
+                    out,
+                )
+            }
+            None => {
+                if from == From::Queue {
+                    // Of those that are gone the frames are no longer as they came.
+                    let grown = gone.bytes_out.wrapping_sub(gone.bytes_in);
+                    let bytes = mbufs.frame_bytes().wrapping_sub(grown);
+                    self.count_received(count, bytes, port);
+                }
+                self.rest(mbufs, &gone, port, way, now_ns)
+            }
+        };
+        self.task.context.counts.flush(self.cells);
+        self.cells.bursts.add(1);
+        self.now = Stamp::take(&mut self.task.clock);
+        if sent > 0 {
+            self.latencies[direction as usize].record(self.now.ns.saturating_sub(now_ns), sent);
         }
-        self.drop_chained(mbufs);
+    }
 
-        let mut burst = Burst::new(port, way, now_ns);
-        for mbuf in mbufs.iter_mut() {
-            let stripped = stripped(mbuf.stripped_tags());
-            let Window { buffer, start, len } = mbuf.window();
-            // A receive burst is no longer than a pipeline burst.
-            let fits = burst.push(Frame::new(buffer, start, len), stripped);
-            debug_assert!(fits);
+    fn count_received(&self, count: usize, bytes: u64, port: &Port) {
+        self.cells.rx.add(count as u64);
+        if let Some(cells) = self.cells.port(usize::from(port.index)) {
+            cells.rx_packets.add(count as u64);
+            cells.rx_bytes.add(bytes);
         }
-        pipeline::run(&mut burst, &mut self.task.context);
+    }
+
+    /// A burst of which some packets are not gone: those go by the stages. Everything leaves in the order in which it came.
+    #[inline(never)]
+    fn rest(&mut self, mbufs: &mut MbufBurst, gone: &Gone, port: &Port, way: Way, now_ns: u64) -> u64 {
+        let mut burst = Burst::new(port, way, now_ns);
+        for (place, mbuf) in mbufs.iter_mut().enumerate() {
+            // The pipeline sees a frame in one piece. No port asks for scatter, so a chain is a driver's whim.
+            if gone.port(place).is_none() && !mbuf.is_chained() {
+                let stripped = stripped(mbuf.stripped_tags());
+                let Window { buffer, start, len } = mbuf.window();
+                // A receive burst is no longer than a pipeline burst.
+                let fits = burst.push(Frame::new(buffer, start, len), stripped);
+                debug_assert!(fits);
+            }
+        }
+        pipeline::by_stages(&mut burst, &mut self.task.context);
         let ends: ArrayVec<End, LANES> = burst
             .lanes()
             .iter()
             .map(|lane| self.end_of(lane, port, now_ns))
             .collect();
-
         drop(burst);
 
-        for (mut mbuf, end) in mbufs.drain().zip(ends) {
-            match end {
-                End::Send { port, start, len } => {
+        let mut ends = ends.into_iter();
+        for (place, mut mbuf) in mbufs.drain().enumerate() {
+            if let Some(out) = gone.port(place) {
+                self.queue_out(usize::from(out), mbuf);
+                continue;
+            }
+            if mbuf.is_chained() {
+                self.task.context.counts.drop(DropReason::MultiSegment);
+                self.free(mbuf);
+                continue;
+            }
+            match ends.next() {
+                Some(End::Send { port, start, len }) => {
                     mbuf.set_window(start, len);
                     self.queue_out(usize::from(port), mbuf);
                 }
-                End::HandOver {
+                Some(End::HandOver {
                     slot,
                     way,
                     start,
                     len,
-                } => {
+                }) => {
                     mbuf.set_window(start, len);
                     self.queue_leaving(slot, port.index, way, mbuf);
                 }
-                End::Free => self.free(mbuf),
+                Some(End::Free) => self.free(mbuf),
+                None => {
+                    // More packets than a burst has lanes: no queue is asked for that many.
+                    self.task.context.counts.drop(DropReason::CorruptTable);
+                    self.free(mbuf);
+                }
             }
         }
-        let sent = self.flush();
-        self.task.context.counts.flush(self.cells);
-        self.cells.bursts.add(1);
-        if sent > 0 {
-            let end = self.task.clock.tsc();
-            let taken = self.task.clock.ns_at(end).saturating_sub(now_ns);
-            self.latencies[direction as usize].record(taken, sent);
-        }
-    }
-
-    fn count_received(&mut self, mbufs: &MbufBurst, port: &Port) {
-        self.cells.rx.add(mbufs.len() as u64);
-        if let Some(cells) = self.cells.port(usize::from(port.index)) {
-            cells.rx_packets.add(mbufs.len() as u64);
-            cells
-                .rx_bytes
-                .add(mbufs.iter().map(|mbuf| u64::from(mbuf.frame_bytes())).sum());
-        }
-    }
-
-    /// The pipeline sees a frame in one piece. No port asks for scatter, so this is a driver's whim.
-    fn drop_chained(&mut self, mbufs: &mut MbufBurst) {
-        if !mbufs.iter().any(Mbuf::is_chained) {
-            return;
-        }
-        let all: ArrayVec<Mbuf, LANES> = mbufs.drain().collect();
-        for mbuf in all {
-            if mbuf.is_chained() {
-                self.task.context.counts.drop(DropReason::MultiSegment);
-            } else if let Err(mbuf) = mbufs.push(mbuf) {
-                // There is room: they came from there.
-                drop(mbuf);
-            }
-        }
+        self.flush()
     }
 
     /// What is to be done with a packet. A punted one is copied into the ring here, while its bytes are at hand.
@@ -329,12 +367,14 @@ impl Running<'_> {
     }
 
     fn queue_out(&mut self, port: usize, mbuf: Mbuf) {
-        if let Err(mbuf) = self.out[port].push(mbuf) {
-            // More than one burst for a port in one turn of this function never happens; sending makes room all the same.
-            self.send(port);
-            if self.out[port].push(mbuf).is_err() {
-                self.task.context.counts.drop(DropReason::TxFull);
-            }
+        let Some(out) = self.out.get_mut(port) else {
+            self.task.context.counts.drop(DropReason::CorruptTable);
+            return self.free(mbuf);
+        };
+        // There is room: it holds the longest burst, and is empty after each.
+        if let Err(mbuf) = out.push(mbuf) {
+            self.task.context.counts.drop(DropReason::TxFull);
+            self.free(mbuf);
         }
     }
 
@@ -379,23 +419,61 @@ impl Running<'_> {
         sent
     }
 
-    /// Gives a port's packets to its driver; what it does not take is dropped.
+    /// Sends what was put aside for a port.
     fn send(&mut self, port: usize) -> u64 {
         let burst = &mut self.out[port];
-        let bytes: u64 = burst.iter().map(|mbuf| u64::from(mbuf.frame_bytes())).sum();
-        let sent = self.task.sends[port].send(burst) as u64;
-        let left = burst.len() as u64;
-        let left_bytes: u64 = burst.iter().map(|mbuf| u64::from(mbuf.frame_bytes())).sum();
-        if left > 0 {
-            self.task.context.counts.drop_many(DropReason::TxFull, left);
-            burst.clear();
+        let bytes = burst.frame_bytes();
+        transmit(
+            &mut self.task.sends[port],
+            burst,
+            bytes,
+            &mut self.task.context.counts,
+            self.cells,
+            port,
+        )
+    }
+}
+
+/// Gives a burst of so many bytes to the driver of a port; what it does not take is dropped. Returns how many it took.
+#[inline(always)]
+fn transmit(
+    queue: &mut TxQueue,
+    burst: &mut MbufBurst,
+    bytes: u64,
+    counts: &mut Counts,
+    cells: &LcoreCells,
+    port: usize,
+) -> u64 {
+    let sent = queue.send(burst) as u64;
+    let mut sent_bytes = bytes;
+    if !burst.is_empty() {
+        sent_bytes -= burst.frame_bytes();
+        counts.drop_many(DropReason::TxFull, burst.len() as u64);
+        burst.clear();
+    }
+    cells.tx.add(sent);
+    if let Some(cells) = cells.port(port) {
+        cells.tx_packets.add(sent);
+        cells.tx_bytes.add(sent_bytes);
+    }
+    sent
+}
+
+/// A reading of the clock.
+#[derive(Clone, Copy)]
+struct Stamp {
+    tsc: u64,
+    ns: u64,
+}
+
+impl Stamp {
+    #[inline(always)]
+    fn take(clock: &mut Clock) -> Stamp {
+        let tsc = clock.tsc();
+        Stamp {
+            tsc,
+            ns: clock.ns_at(tsc),
         }
-        self.cells.tx.add(sent);
-        if let Some(cells) = self.cells.port(port) {
-            cells.tx_packets.add(sent);
-            cells.tx_bytes.add(bytes - left_bytes);
-        }
-        sent
     }
 }
 

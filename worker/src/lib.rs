@@ -20,6 +20,7 @@ pub mod frame;
 pub mod icmp_error;
 pub mod line;
 pub mod owner;
+pub mod packet;
 pub mod pipeline;
 pub mod ports;
 pub mod punt_policer;

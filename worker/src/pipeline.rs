@@ -32,8 +32,14 @@ use crate::verdict::Way;
 /// Judges a burst that was received, or handed over by another lcore: the common packets the express way, the others by stages.
 pub fn run(burst: &mut Burst<'_>, context: &mut Context) {
     if burst.way == Way::Whole {
-        express::run(burst, context);
-        if !burst.has_live() {
+        let (port, now_ns) = (burst.port, burst.now_ns);
+        let gone = express::run(burst.lanes_mut(), &port, now_ns, context);
+        for (place, lane) in burst.lanes_mut().iter_mut().enumerate() {
+            if let Some(port) = gone.port(place) {
+                lane.forward(port);
+            }
+        }
+        if gone.count() == burst.len() {
             return;
         }
     }

@@ -16,6 +16,8 @@ use std::ptr::NonNull;
 
 use dpdk_sys as sys;
 
+use crate::packet::Packet;
+
 /// A packet that this thread owns: dropping it returns it to its pool. The same size as a pointer, also in an `Option`.
 #[repr(transparent)]
 pub struct Mbuf {
@@ -155,6 +157,71 @@ impl Mbuf {
     fn fields(&self) -> &sys::rte_mbuf {
         // SAFETY: the pointer is to a live mbuf that this value owns; pools live as long as any mbuf (see Eal's drop).
         unsafe { self.raw.as_ref() }
+    }
+}
+
+/// The NIC has taken a tag out.
+const STRIPPED: u64 = sys::MBUF_F_RX_VLAN_STRIPPED | sys::MBUF_F_RX_QINQ_STRIPPED;
+
+impl Packet for Mbuf {
+    #[inline(always)]
+    fn bring_near(&self) {
+        self.prefetch_frame();
+    }
+
+    #[inline(always)]
+    fn head<const N: usize>(&self) -> Option<(&[u8; N], usize)> {
+        let mbuf = self.fields();
+        let (room, start, len) = (
+            usize::from(mbuf.buf_len),
+            usize::from(mbuf.data_off),
+            usize::from(mbuf.data_len),
+        );
+        if mbuf.nb_segs != 1 || mbuf.ol_flags & STRIPPED != 0 || len < N || start + len > room {
+            return None;
+        }
+        // SAFETY: start + N lies inside the buffer (just compared), which is buf_len bytes of mapped, initialised memory that
+        // this mbuf alone owns; it is borrowed here, and no mutable reference to it exists.
+        Some((unsafe { &*mbuf.buf_addr.cast::<u8>().add(start).cast() }, len))
+    }
+
+    #[inline(always)]
+    fn headroom(&self) -> usize {
+        usize::from(self.fields().data_off)
+    }
+
+    #[inline(always)]
+    fn strip<const N: usize, const K: usize>(&mut self) -> Option<(&mut [u8; K], usize)> {
+        let mbuf = self.fields();
+        let start = usize::from(mbuf.data_off) + N;
+        let len = usize::from(mbuf.data_len).checked_sub(N)?;
+        self.move_to(start, len)
+    }
+
+    #[inline(always)]
+    fn push<const K: usize>(&mut self, added: usize) -> Option<(&mut [u8; K], usize)> {
+        let mbuf = self.fields();
+        let start = usize::from(mbuf.data_off).checked_sub(added)?;
+        self.move_to(start, usize::from(mbuf.data_len) + added)
+    }
+}
+
+impl Mbuf {
+    /// The frame is `start..start + len` of the only segment's buffer from now on; its first `K` bytes and its length.
+    #[inline(always)]
+    fn move_to<const K: usize>(&mut self, start: usize, len: usize) -> Option<(&mut [u8; K], usize)> {
+        let room = usize::from(self.fields().buf_len);
+        if len < K || start + len > room {
+            return None;
+        }
+        // SAFETY: the only reference to these fields; one owner per mbuf, borrowed mutably here.
+        let mbuf = unsafe { self.raw.as_mut() };
+        // The casts are exact: both are at most buf_len, a u16.
+        mbuf.data_off = start as u16;
+        mbuf.data_len = len as u16;
+        mbuf.pkt_len = len as u32;
+        // SAFETY: start + K lies inside the buffer (just compared), which this mbuf alone owns, borrowed mutably here.
+        Some((unsafe { &mut *mbuf.buf_addr.cast::<u8>().add(start).cast() }, len))
     }
 }
 

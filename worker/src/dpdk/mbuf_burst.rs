@@ -51,6 +51,11 @@ impl MbufBurst {
         self.mbufs.drain(..)
     }
 
+    /// Bytes of all frames.
+    pub fn frame_bytes(&self) -> u64 {
+        self.mbufs.iter().map(|mbuf| u64::from(mbuf.frame_bytes())).sum()
+    }
+
     /// Frees every packet, in bulk.
     pub fn clear(&mut self) {
         // BURST_MAX fits an unsigned int.
