@@ -28,6 +28,8 @@ const PACKET_MAX: u32 = 65_535;
 const SLACK: Time = 16 * 1_000_000_000;
 /// Fraction bits of the cost of a byte.
 const COST_SHIFT: u32 = 16;
+/// Times the longest packet, a word still holds it.
+const COST_MAX: u64 = u64::MAX >> 16;
 
 /// What a policer allows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -55,25 +57,35 @@ pub struct Profile {
     cost: u64,
     /// How far the arrival time may lie ahead of now.
     tolerance: Time,
+    /// How far ahead an arrival time of this profile can lie, and that once more: what lies further is a leftover.
+    furthest: Time,
 }
 
 impl Profile {
     pub const UNLIMITED: Profile = Profile {
         cost: 0,
         tolerance: 0,
+        furthest: 0,
     };
+
+    /// A cost and a tolerance as they stand in memory that others write.
+    #[inline(always)]
+    fn from_words(cost: u64, tolerance: u64) -> Profile {
+        // Half the range of time would be ambiguous; a quarter is nine years of burst.
+        let (cost, tolerance) = (cost.min(COST_MAX), tolerance.min(u64::MAX >> 2));
+        let longest = (cost * u64::from(PACKET_MAX)) >> COST_SHIFT;
+        Profile {
+            cost,
+            tolerance,
+            furthest: tolerance.max(longest).saturating_mul(2).saturating_add(SLACK),
+        }
+    }
 
     pub fn new(rate: Rate) -> Profile {
         let cost = ((16u128 * 8_000_000_000) << COST_SHIFT) / u128::from(rate.bits_per_second.max(1));
-        let cost = u64::try_from(cost.max(1))
-            .unwrap_or(u64::MAX >> 16)
-            .min(u64::MAX >> 16);
+        let cost = u64::try_from(cost.max(1)).unwrap_or(COST_MAX).min(COST_MAX);
         let tolerance = (u128::from(rate.burst_bytes) * u128::from(cost)) >> COST_SHIFT;
-        // Half the range of time would be ambiguous; a quarter is nine years of burst.
-        Profile {
-            cost,
-            tolerance: u64::try_from(tolerance).unwrap_or(u64::MAX).min(u64::MAX >> 2),
-        }
+        Profile::from_words(cost, u64::try_from(tolerance).unwrap_or(u64::MAX))
     }
 
     /// Judges a packet of `bytes` at `now`, given the session's arrival time: the new arrival time if it conforms.
@@ -82,33 +94,22 @@ impl Profile {
         if self.is_unlimited() {
             return Some(now);
         }
-        let ahead = arrival.wrapping_sub(now) as i64;
-        let start = if ahead > 0 && ahead as u64 <= self.furthest() {
-            ahead as u64
-        } else {
-            0
-        };
+        // What lies behind now wraps to the far end, and counts as none like a leftover.
+        let ahead = arrival.wrapping_sub(now);
+        let start = if ahead <= self.furthest { ahead } else { 0 };
+        let price = self.price(bytes);
         // `>` and not `>=`: a whole burst conforms when the bucket is full. A packet larger than the burst conforms to an
         // empty schedule, so that a tiny burst slows traffic but does not stop it.
-        if start > self.tolerance.saturating_sub(self.price(bytes)) && start > 0 {
+        if start > self.tolerance.saturating_sub(price) && start > 0 {
             return None;
         }
-        Some(now.wrapping_add(start).wrapping_add(self.price(bytes)))
-    }
-
-    /// How far ahead an arrival time of this profile can lie, and that once more.
-    #[inline(always)]
-    fn furthest(&self) -> Time {
-        self.tolerance
-            .max(self.price(PACKET_MAX))
-            .saturating_mul(2)
-            .saturating_add(SLACK)
+        Some(now.wrapping_add(start).wrapping_add(price))
     }
 
     #[inline(always)]
     fn price(&self, bytes: u32) -> u64 {
-        // cost < 2^48 and bytes < 2^17 in practice; the product of larger ones saturates.
-        self.cost.saturating_mul(u64::from(bytes)) >> COST_SHIFT
+        // The product fits: the cost is at most COST_MAX, and no packet is longer.
+        (self.cost * u64::from(bytes.min(PACKET_MAX))) >> COST_SHIFT
     }
 
     #[inline(always)]
@@ -147,10 +148,7 @@ impl Profiles {
         if cost == 0 && number != UNLIMITED {
             return None;
         }
-        Some(Profile {
-            cost,
-            tolerance: cells.tolerance.load(Ordering::Relaxed).min(u64::MAX >> 2),
-        })
+        Some(Profile::from_words(cost, cells.tolerance.load(Ordering::Relaxed)))
     }
 
     /// Control only: fills a profile that no session uses.

@@ -45,21 +45,21 @@ pub(super) fn run<P: Packet>(packets: &mut [P], port: &Port, now_ns: u64, contex
     for (packet, place) in packets.iter().take(LANES).zip(0u8..) {
         if let Some((head, len)) = packet.head()
             && let Some(header) = header::untagged(head, len, port)
-            && ipv4::is_host(header.source)
-            && (alone || context.owners.is_mine(header.destination))
+            && ipv4::is_host(header.source())
+            && (alone || context.owners.is_mine(header.destination()))
         {
-            prefetch(tables.fib.cell(header.destination));
+            prefetch(tables.fib.cell(header.destination()));
             passengers.push(Passenger { place, header });
         }
     }
     for passenger in &passengers {
-        if let Some(cell) = tables.fib.group_cell(passenger.header.destination) {
+        if let Some(cell) = tables.fib.group_cell(passenger.header.destination()) {
             prefetch(cell);
         }
     }
     let mut sessions: ArrayVec<Option<SessionIndex>, LANES> = ArrayVec::new_const();
     for passenger in &passengers {
-        let session = match tables.fib.lookup(passenger.header.destination) {
+        let session = match tables.fib.lookup(passenger.header.destination()) {
             Leaf::Session(session) => {
                 bring_near(tables, session);
                 Some(session)
@@ -82,7 +82,7 @@ pub(super) fn run<P: Packet>(packets: &mut [P], port: &Port, now_ns: u64, contex
         let Some((line, sent)) = going.admit(&passenger.header, session, packet.headroom(), context) else {
             continue;
         };
-        let aged = passenger.header.aged;
+        let aged = passenger.header.aged();
         let written = match line.access.tagging {
             Tagging::QinQ => double(packet, line, &sent, aged),
             Tagging::Single => single(packet, line, &sent, aged),
@@ -116,7 +116,7 @@ impl Going {
         let row = tables.rows.get(session)?;
         let policy = row.policy();
         let (s_vlan, c_vlan, mtu) = row.tags_and_mtu();
-        if !((row.ipv4() == header.destination) & policy.is_open() & (header.total_len <= mtu)) {
+        if !((row.ipv4() == header.destination()) & policy.is_open() & (header.total_len() <= mtu)) {
             return None;
         }
         if !matches!(&self.line, Some(line) if u16::from(line.port.index) == row.port()) {
@@ -128,7 +128,7 @@ impl Going {
         }
         let state = tables.states.get(session)?.direction(Direction::Downstream);
         self.meter
-            .charge(tables, policy.policer(Direction::Downstream), state, header.total_len)?;
+            .charge(tables, policy.policer(Direction::Downstream), state, header.total_len())?;
         let sent = Sent {
             session_mac: row.mac_bits(),
             s_vlan,

@@ -3,18 +3,50 @@
 use crate::ports::{Access, Port};
 use crate::wire::{ethernet, ipv4, udp, vlan};
 
-/// What the express way keeps of a header. Numbers in host order.
+/// What the express way keeps of a header, in whole words: they are stored and loaded as they are, and taken apart in registers.
+/// Numbers in host order.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Header {
-    /// Source MAC address in the low 48 bits.
-    pub source_mac: u64,
+    /// Source MAC address in the low 48 bits, total length above.
+    mac_and_len: u64,
+    /// Source address in the lower half; above, S-VLAN and then C-VLAN.
+    source_and_tags: u64,
+    /// The word of TTL, protocol and checksum as it came; above, the destination.
+    old_and_destination: u64,
+}
+
+impl Header {
+    #[inline(always)]
+    pub fn source_mac(&self) -> u64 {
+        self.mac_and_len & 0xffff_ffff_ffff
+    }
+
+    #[inline(always)]
+    pub fn total_len(&self) -> u16 {
+        (self.mac_and_len >> 48) as u16
+    }
+
+    #[inline(always)]
+    pub fn source(&self) -> u32 {
+        self.source_and_tags as u32
+    }
+
     /// S-VLAN in the lower half, C-VLAN in the upper.
-    pub tags: u32,
-    pub source: u32,
-    pub destination: u32,
-    pub total_len: u16,
+    #[inline(always)]
+    pub fn tags(&self) -> u32 {
+        (self.source_and_tags >> 32) as u32
+    }
+
+    #[inline(always)]
+    pub fn destination(&self) -> u32 {
+        (self.old_and_destination >> 32) as u32
+    }
+
     /// The word of TTL, protocol and checksum as it will be, one hop older.
-    pub aged: u32,
+    #[inline(always)]
+    pub fn aged(&self) -> u32 {
+        older(self.old_and_destination as u32)
+    }
 }
 
 /// Bytes of the IPv4 header and the ports behind it.
@@ -22,6 +54,8 @@ const IP_AND_PORTS: usize = ipv4::HEADER_BYTES + size_of::<udp::Ports>();
 pub(super) const QINQ_BYTES: usize = 22 + IP_AND_PORTS;
 pub(super) const SINGLE_BYTES: usize = 18 + IP_AND_PORTS;
 pub(super) const UNTAGGED_BYTES: usize = 14 + IP_AND_PORTS;
+
+const _: () = assert!(udp::DHCP_CLIENT == udp::DHCP_SERVER + 1);
 
 /// Where the TTL's word lies in the IPv4 header.
 pub(super) const AGED_OFFSET: usize = 8;
@@ -46,11 +80,8 @@ pub(super) fn qinq(head: &[u8; QINQ_BYTES], len: usize, port: &Port, access: &Ac
     let tags = be64(head, 14);
     let fixed = u64::from(vlan::C_TAG) << 32 | u64::from(ethernet::IPV4);
     let (s_vlan, c_vlan) = (vlan::vid((tags >> 48) as u16), vlan::vid((tags >> 16) as u16));
-    if tags & 0x0000_ffff_0000_ffff != fixed
-        || !vlan::is_vlan(s_vlan)
-        || !vlan::is_vlan(c_vlan)
-        || !access.takes(tpid)
-    {
+    // No session has an id that is no VLAN's, so those need no look here.
+    if tags & 0x0000_ffff_0000_ffff != fixed || !access.takes(tpid) {
         return None;
     }
     let tags = u32::from(s_vlan) | u32::from(c_vlan) << 16;
@@ -63,7 +94,7 @@ pub(super) fn single(head: &[u8; SINGLE_BYTES], len: usize, port: &Port, access:
     let (source_mac, tpid) = link(head, port)?;
     let tag = be32(head, 14);
     let c_vlan = vlan::vid((tag >> 16) as u16);
-    if tag as u16 != ethernet::IPV4 || !vlan::is_vlan(c_vlan) || !access.takes(tpid) {
+    if tag as u16 != ethernet::IPV4 || !access.takes(tpid) {
         return None;
     }
     network::<SINGLE_BYTES, 18>(head, len, source_mac, u32::from(c_vlan) << 16)
@@ -108,9 +139,10 @@ fn network<const N: usize, const L3: usize>(
     let total_len = (first >> 32) as u16;
     let aged = (second >> 32) as u32;
 
+    // One comparison for both ends: what is below the header's length wraps.
+    let payload = usize::from(total_len).wrapping_sub(ipv4::HEADER_BYTES);
     if first >> 56 != u64::from(ipv4::PLAIN_VERSION_IHL)
-        || usize::from(total_len) < ipv4::HEADER_BYTES
-        || usize::from(total_len) > len - L3
+        || payload > len.wrapping_sub(L3 + ipv4::HEADER_BYTES)
         || aged < 2 << 24
         || !ipv4::is_host(destination)
     {
@@ -123,20 +155,15 @@ fn network<const N: usize, const L3: usize>(
     if sum != 0xffff && sum != 0x1_fffe {
         return None;
     }
-    if (aged >> 16) as u8 == ipv4::UDP {
-        // Also where it is no port but a later fragment's data: the stages tell.
-        let port = be32(head, L3 + ipv4::HEADER_BYTES) as u16;
-        if port == udp::DHCP_SERVER || port == udp::DHCP_CLIENT {
-            return None;
-        }
+    // Also where it is no port but a later fragment's data: the stages tell. The two ports are neighbours.
+    let port = be32(head, L3 + ipv4::HEADER_BYTES) as u16;
+    if (aged >> 16) as u8 == ipv4::UDP && port.wrapping_sub(udp::DHCP_SERVER) < 2 {
+        return None;
     }
     Some(Header {
-        source_mac,
-        tags,
-        source: second as u32,
-        destination,
-        total_len,
-        aged: older(aged),
+        mac_and_len: source_mac | u64::from(total_len) << 48,
+        source_and_tags: second & 0xffff_ffff | u64::from(tags) << 32,
+        old_and_destination: u64::from(aged) | u64::from(destination) << 32,
     })
 }
 

@@ -78,13 +78,13 @@ fn way<P: Packet, const L3: usize, const TAGS: usize>(
     let mut passengers: ArrayVec<Passenger<'_>, LANES> = ArrayVec::new_const();
     for (packet, place) in packets.iter().take(LANES).zip(0u8..) {
         if let Some(header) = parse(packet)
-            && (alone || context.owners.is_mine(header.source))
+            && (alone || context.owners.is_mine(header.source()))
         {
-            let slot = lines.slot(header.tags as u16, (header.tags >> 16) as u16);
+            let slot = lines.slot(header.tags() as u16, (header.tags() >> 16) as u16);
             if let Some(slot) = slot {
                 prefetch(slot);
             }
-            prefetch(tables.fib.cell(header.destination));
+            prefetch(tables.fib.cell(header.destination()));
             passengers.push(Passenger { place, header, slot });
         }
     }
@@ -114,7 +114,7 @@ fn way<P: Packet, const L3: usize, const TAGS: usize>(
             && let Some((head, len)) = packet.strip::<TAGS, 26>()
         {
             head[..12].copy_from_slice(&out.addresses);
-            head[22..].copy_from_slice(&passenger.header.aged.to_be_bytes());
+            head[22..].copy_from_slice(&passenger.header.aged().to_be_bytes());
             gone.add(passenger.place, out.port, len + TAGS, len);
         }
     }
@@ -136,15 +136,15 @@ impl Going {
         let row = tables.rows.get(session)?;
         let policy = row.policy();
         let is_of = row.is_of(
-            header.source,
+            header.source(),
             u16::from(port.index),
-            header.tags,
-            header.source_mac,
+            header.tags(),
+            header.source_mac(),
         );
         if !(is_of & policy.is_open()) {
             return None;
         }
-        let Leaf::Adjacency(adjacency) = tables.fib.lookup(header.destination) else {
+        let Leaf::Adjacency(adjacency) = tables.fib.lookup(header.destination()) else {
             return None;
         };
         let hop = match self.hop {
@@ -152,13 +152,13 @@ impl Going {
             Some(hop) if hop.adjacency == adjacency => hop,
             _ => *self.hop.insert(resolve(adjacency, context)?),
         };
-        if header.total_len > hop.mtu {
+        if header.total_len() > hop.mtu {
             return None;
         }
         let state = tables.states.get(session)?.direction(Direction::Upstream);
         // From here on nothing fails but the policer: the frame was found to hold its headers.
         self.meter
-            .charge(tables, policy.policer(Direction::Upstream), state, header.total_len)?;
+            .charge(tables, policy.policer(Direction::Upstream), state, header.total_len())?;
         Some(hop)
     }
 }
@@ -167,9 +167,9 @@ impl Going {
 fn by_host(header: &Header, port: &Port, tables: &Tables) -> Option<SessionIndex> {
     let key = AccessKey {
         port: u16::from(port.index),
-        s_vlan: header.tags as u16,
-        c_vlan: (header.tags >> 16) as u16,
-        mac: header.source_mac,
+        s_vlan: header.tags() as u16,
+        c_vlan: (header.tags() >> 16) as u16,
+        mac: header.source_mac(),
     };
     match tables.access.candidate(&key, &tables.rows) {
         Found::Session(session) => Some(session),
