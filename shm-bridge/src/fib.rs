@@ -39,13 +39,15 @@ pub enum Leaf {
 }
 
 const LINK: u32 = 1;
+const ADJACENCY: u32 = 2;
+const SESSION: u32 = 3;
 
 impl Leaf {
     fn to_word(self) -> u32 {
         let (kind, value) = match self {
             Leaf::None => (0, 0),
-            Leaf::Adjacency(index) => (2, index.0),
-            Leaf::Session(index) => (3, index.get()),
+            Leaf::Adjacency(index) => (ADJACENCY, index.0),
+            Leaf::Session(index) => (SESSION, index.get()),
             Leaf::Discard => (4, 0),
             Leaf::Local => (5, 0),
             Leaf::Glean(port) => (6, u32::from(port)),
@@ -58,8 +60,8 @@ impl Leaf {
     fn from_word(word: u32) -> Leaf {
         let value = word & VALUE_MASK;
         match word >> KIND_SHIFT {
-            2 => Leaf::Adjacency(AdjacencyIndex(value)),
-            3 => SessionIndex::new(value).map_or(Leaf::None, Leaf::Session),
+            ADJACENCY => Leaf::Adjacency(AdjacencyIndex(value)),
+            SESSION => SessionIndex::new(value).map_or(Leaf::None, Leaf::Session),
             4 => Leaf::Discard,
             5 => Leaf::Local,
             6 => Leaf::Glean(value as u16),
@@ -78,15 +80,53 @@ pub struct Fib {
 }
 
 impl Fib {
+    /// The table with its places at hand, for a loop over many addresses.
+    #[inline(always)]
+    pub fn view(&self) -> FibView<'_> {
+        FibView {
+            tbl24: &self.tbl24,
+            tbl8: &self.tbl8,
+            default: &self.default,
+        }
+    }
+
     /// The first cell that a lookup reads, so that a burst can prefetch it.
     #[inline(always)]
     pub fn cell(&self, address: u32) -> &AtomicU32 {
-        &self.tbl24[(address >> 8) as usize]
+        self.view().cell(address)
     }
 
     /// The second cell that a lookup reads, if it reads one.
     #[inline(always)]
     pub fn group_cell(&self, address: u32) -> Option<&AtomicU32> {
+        self.view().group_cell(address)
+    }
+
+    /// The longest match for an address.
+    #[inline(always)]
+    pub fn lookup(&self, address: u32) -> Leaf {
+        self.view().lookup(address)
+    }
+}
+
+/// A [`Fib`] by reference.
+#[derive(Clone, Copy, Debug)]
+pub struct FibView<'t> {
+    tbl24: &'t [AtomicU32],
+    tbl8: &'t [[AtomicU32; GROUP]],
+    default: &'t [AtomicU64],
+}
+
+impl<'t> FibView<'t> {
+    /// See [`Fib::cell`].
+    #[inline(always)]
+    pub fn cell(self, address: u32) -> &'t AtomicU32 {
+        &self.tbl24[(address >> 8) as usize]
+    }
+
+    /// See [`Fib::group_cell`].
+    #[inline(always)]
+    pub fn group_cell(self, address: u32) -> Option<&'t AtomicU32> {
         let word = self.cell(address).load(Ordering::Acquire);
         if word >> KIND_SHIFT != LINK {
             return None;
@@ -95,10 +135,32 @@ impl Fib {
         Some(&group[address as usize % GROUP])
     }
 
-    /// The longest match for an address.
+    /// See [`Fib::lookup`].
     #[inline(always)]
-    pub fn lookup(&self, address: u32) -> Leaf {
-        let mut word = self.tbl24[(address >> 8) as usize].load(Ordering::Acquire);
+    pub fn lookup(self, address: u32) -> Leaf {
+        Leaf::from_word(self.word(address))
+    }
+
+    /// The adjacency that an address leads to; `None` where it leads elsewhere.
+    #[inline(always)]
+    pub fn adjacency(self, address: u32) -> Option<AdjacencyIndex> {
+        let word = self.word(address);
+        (word >> KIND_SHIFT == ADJACENCY).then_some(AdjacencyIndex(word & VALUE_MASK))
+    }
+
+    /// The session that an address leads to; `None` where it leads elsewhere.
+    #[inline(always)]
+    pub fn session(self, address: u32) -> Option<SessionIndex> {
+        let word = self.word(address);
+        if word >> KIND_SHIFT != SESSION {
+            return None;
+        }
+        SessionIndex::new(word & VALUE_MASK)
+    }
+
+    #[inline(always)]
+    fn word(self, address: u32) -> u32 {
+        let mut word = self.cell(address).load(Ordering::Acquire);
         if word >> KIND_SHIFT == LINK {
             word = match self.tbl8.get((word & VALUE_MASK) as usize) {
                 Some(group) => group[address as usize % GROUP].load(Ordering::Acquire),
@@ -108,7 +170,7 @@ impl Fib {
         if word == 0 {
             word = self.default[0].load(Ordering::Acquire) as u32;
         }
-        Leaf::from_word(word)
+        word
     }
 }
 

@@ -470,6 +470,12 @@ impl Rows {
         self.0.len()
     }
 
+    /// The whole table, for a loop that keeps its place at hand.
+    #[inline(always)]
+    pub fn cells(&self) -> &[RowCells] {
+        &self.0
+    }
+
     /// `None` where the index lies outside the table.
     #[inline(always)]
     pub fn get(&self, index: SessionIndex) -> Option<&RowCells> {
@@ -487,6 +493,12 @@ impl Rows {
 pub struct States(pub(crate) Shared<StateCells>);
 
 impl States {
+    /// The whole table, for a loop that keeps its place at hand.
+    #[inline(always)]
+    pub fn cells(&self) -> &[StateCells] {
+        &self.0
+    }
+
     /// `None` where the index lies outside the table.
     #[inline(always)]
     pub fn get(&self, index: SessionIndex) -> Option<&StateCells> {

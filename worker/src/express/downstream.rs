@@ -1,14 +1,13 @@
 //! Downstream: core port to a subscriber's line.
 
 use arrayvec::ArrayVec;
-use shm_bridge::fib::Leaf;
 use shm_bridge::policer::from_ns;
 use shm_bridge::session::RowCells;
 use shm_bridge::{Direction, SessionIndex};
 
-use super::bring_near;
 use super::gone::Gone;
 use super::header::{self, AGED_OFFSET, Header};
+use super::near::Near;
 use super::rate::Meter;
 use crate::burst::LANES;
 use crate::context::Context;
@@ -19,8 +18,8 @@ use crate::wire::{ethernet, ipv4, vlan};
 
 /// A packet on its way.
 struct Passenger {
-    place: u8,
     header: Header,
+    place: u8,
 }
 
 /// An access port: what an encapsulation needs of it.
@@ -37,109 +36,126 @@ struct Sent {
     c_vlan: u16,
 }
 
-#[inline(always)]
-pub(super) fn run<P: Packet>(packets: &mut [P], port: &Port, now_ns: u64, context: &Context) -> Gone {
-    let tables = &context.tables;
-    let alone = context.owners.is_alone();
-    let mut passengers: ArrayVec<Passenger, LANES> = ArrayVec::new_const();
+type Passengers = ArrayVec<Passenger, LANES>;
+type Seats = ArrayVec<Seated, LANES>;
+
+/// A packet and whom it is for.
+struct Seated {
+    session: SessionIndex,
+    /// Among the passengers.
+    seat: u8,
+}
+
+/// Three passes, each a function of its own: what one keeps in registers the next need not spill.
+pub(super) fn run<P: Packet>(
+    packets: &mut [P],
+    port: &Port,
+    now_ns: u64,
+    context: &Context,
+    gone: &mut Gone,
+) {
+    let mut passengers = Passengers::new_const();
+    look(packets, port, context, &mut passengers);
+    let mut seats = Seats::new_const();
+    find(&passengers, context, &mut seats);
+    go(packets, &passengers, &seats, now_ns, context, gone);
+}
+
+/// Finds the common packets, and asks for where their destinations lead.
+#[inline(never)]
+fn look<P: Packet>(packets: &[P], port: &Port, context: &Context, passengers: &mut Passengers) {
+    let (fib, alone) = (context.tables.fib.view(), context.owners.is_alone());
     for (packet, place) in packets.iter().take(LANES).zip(0u8..) {
         if let Some((head, len)) = packet.head()
             && let Some(header) = header::untagged(head, len, port)
             && ipv4::is_host(header.source())
             && (alone || context.owners.is_mine(header.destination()))
         {
-            prefetch(tables.fib.cell(header.destination()));
-            passengers.push(Passenger { place, header });
+            prefetch(fib.cell(header.destination()));
+            passengers.push(Passenger { header, place });
         }
     }
-    for passenger in &passengers {
-        if let Some(cell) = tables.fib.group_cell(passenger.header.destination()) {
+}
+
+/// Finds whom they are for, and asks for those sessions.
+#[inline(never)]
+fn find(passengers: &Passengers, context: &Context, seats: &mut Seats) {
+    let near = Near::new(&context.tables);
+    for passenger in passengers {
+        if let Some(cell) = near.fib.group_cell(passenger.header.destination()) {
             prefetch(cell);
         }
     }
-    let mut sessions: ArrayVec<Option<SessionIndex>, LANES> = ArrayVec::new_const();
-    for passenger in &passengers {
-        let session = match tables.fib.lookup(passenger.header.destination()) {
-            Leaf::Session(session) => {
-                bring_near(tables, session);
-                Some(session)
-            }
-            _ => None,
-        };
-        sessions.push(session);
-    }
-
-    let mut gone = Gone::NONE;
-    let mut going = Going {
-        meter: Meter::new(from_ns(now_ns)),
-        line: None,
-    };
-    for (passenger, session) in passengers.iter().zip(sessions) {
-        let Some(session) = session else { continue };
-        let Some(packet) = packets.get_mut(usize::from(passenger.place)) else {
-            continue;
-        };
-        let Some((line, sent)) = going.admit(&passenger.header, session, packet.headroom(), context) else {
-            continue;
-        };
-        let aged = passenger.header.aged();
-        let written = match line.access.tagging {
-            Tagging::QinQ => double(packet, line, &sent, aged),
-            Tagging::Single => single(packet, line, &sent, aged),
-            Tagging::Untagged => untagged(packet, line, &sent, aged),
-        };
-        if let Some((added, len)) = written {
-            gone.add(passenger.place, line.port.index, len - added, len);
+    for (passenger, seat) in passengers.iter().zip(0u8..) {
+        if let Some(session) = near.fib.session(passenger.header.destination()) {
+            near.bring(session);
+            seats.push(Seated { session, seat });
         }
     }
-    gone
 }
 
-/// What packets of a burst share.
-struct Going {
-    meter: Meter,
-    line: Option<Line>,
-}
-
-impl Going {
-    /// Everything from the session to the line; where it says one, the packet is charged and counted. `None`, and nothing changed, where
-    /// a condition fails.
-    #[inline(always)]
-    fn admit(
-        &mut self,
-        header: &Header,
-        session: SessionIndex,
-        headroom: usize,
-        context: &Context,
-    ) -> Option<(&Line, Sent)> {
-        let tables = &context.tables;
-        let row = tables.rows.get(session)?;
+/// Sends on those of which every condition holds.
+#[inline(never)]
+fn go<P: Packet>(
+    packets: &mut [P],
+    passengers: &Passengers,
+    seats: &Seats,
+    now_ns: u64,
+    context: &Context,
+    gone: &mut Gone,
+) {
+    let tables = &context.tables;
+    let near = Near::new(tables);
+    let mut meter = Meter::new(from_ns(now_ns));
+    let mut known: Option<Line> = None;
+    for Seated { session, seat } in seats {
+        let Some(Passenger { header, place }) = passengers.get(usize::from(*seat)) else {
+            continue;
+        };
+        let Some((row, state)) = near.session(*session, Direction::Downstream) else {
+            continue;
+        };
         let policy = row.policy();
         let (s_vlan, c_vlan, mtu) = row.tags_and_mtu();
         if !((row.ipv4() == header.destination()) & policy.is_open() & (header.total_len() <= mtu)) {
-            return None;
+            continue;
         }
-        if !matches!(&self.line, Some(line) if u16::from(line.port.index) == row.port()) {
-            self.line = Some(find(row, context)?);
+        let line = match &known {
+            Some(line) if u16::from(line.port.index) == row.port() => line,
+            _ => match line_of(row, context) {
+                Some(line) => known.insert(line),
+                None => continue,
+            },
+        };
+        let Some(packet) = packets.get_mut(usize::from(*place)) else {
+            continue;
+        };
+        if !line.access.fits(s_vlan, c_vlan) || packet.headroom() < line.access.tags_len() {
+            continue;
         }
-        let line = self.line.as_ref()?;
-        if !line.access.fits(s_vlan, c_vlan) || headroom < line.access.tags_len() {
-            return None;
+        // From here on nothing fails but the policer.
+        let number = policy.policer(Direction::Downstream);
+        if meter.charge(tables, number, state, header.total_len()).is_none() {
+            continue;
         }
-        let state = tables.states.get(session)?.direction(Direction::Downstream);
-        self.meter
-            .charge(tables, policy.policer(Direction::Downstream), state, header.total_len())?;
         let sent = Sent {
             session_mac: row.mac_bits(),
             s_vlan,
             c_vlan,
         };
-        Some((line, sent))
+        let written = match line.access.tagging {
+            Tagging::QinQ => double(packet, line, &sent, header.aged()),
+            Tagging::Single => single(packet, line, &sent, header.aged()),
+            Tagging::Untagged => untagged(packet, line, &sent, header.aged()),
+        };
+        if let Some((added, len)) = written {
+            gone.add(*place, line.port.index, len - added, len);
+        }
     }
 }
 
 #[cold]
-fn find(row: &RowCells, context: &Context) -> Option<Line> {
+fn line_of(row: &RowCells, context: &Context) -> Option<Line> {
     let port = *context.ports.get(u8::try_from(row.port()).ok()?)?;
     let access = *port.access()?;
     Some(Line { port, access })
@@ -151,7 +167,10 @@ const AGED_BEHIND_ETHERNET: usize = ethernet::HEADER_BYTES + AGED_OFFSET;
 #[inline(always)]
 fn addresses(line: &Line, sent: &Sent) -> ([u8; 8], u64) {
     let source = line.port.mac_bits();
-    ((sent.session_mac << 16 | source >> 32).to_be_bytes(), source << 32)
+    (
+        (sent.session_mac << 16 | source >> 32).to_be_bytes(),
+        source << 32,
+    )
 }
 
 /// Each of the three returns how many bytes it put in front, and the new length. The EtherType stands where it stood: right before the packet.

@@ -72,7 +72,10 @@ mod tests {
         gone.add(0, 5, 68, 60);
         gone.add(2, 5, 68, 60);
         assert_eq!((gone.whole_burst_to(2), gone.whole_burst_to(3)), (Some(5), None));
-        assert_eq!((gone.port(0), gone.port(1), gone.port(2)), (Some(5), None, Some(5)));
+        assert_eq!(
+            (gone.port(0), gone.port(1), gone.port(2)),
+            (Some(5), None, Some(5))
+        );
         assert_eq!((gone.bytes_in, gone.bytes_out), (136, 120));
         gone.add(1, 4, 68, 60);
         assert_eq!(gone.whole_burst_to(3), None);

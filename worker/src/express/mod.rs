@@ -12,47 +12,35 @@
 mod downstream;
 mod gone;
 mod header;
+mod near;
 mod rate;
 mod upstream;
 
-use shm_bridge::SessionIndex;
-use shm_bridge::sides::Tables;
+use shm_bridge::Direction;
 
 pub use gone::Gone;
 
 use crate::context::Context;
 use crate::packet::Packet;
 use crate::ports::{Port, Side};
-use crate::simd::prefetch::prefetch;
 
 /// Rewrites the common packets among up to [`LANES`](crate::burst::LANES) that `port` received at `now_ns`, and says which they were.
 /// Packets beyond that are left.
-#[inline(always)]
 pub fn run<P: Packet>(packets: &mut [P], port: &Port, now_ns: u64, context: &mut Context) -> Gone {
     for packet in packets.iter() {
         packet.bring_near();
     }
-    let (direction, gone) = match &port.side {
-        Side::Access(access) => (
-            shm_bridge::Direction::Upstream,
-            upstream::run(packets, port, access, now_ns, context),
-        ),
-        Side::Core(_) => (
-            shm_bridge::Direction::Downstream,
-            downstream::run(packets, port, now_ns, context),
-        ),
+    let mut gone = Gone::NONE;
+    let direction = match &port.side {
+        Side::Access(access) => {
+            upstream::run(packets, port, access, now_ns, context, &mut gone);
+            Direction::Upstream
+        }
+        Side::Core(_) => {
+            downstream::run(packets, port, now_ns, context, &mut gone);
+            Direction::Downstream
+        }
     };
     context.counts.forwarded(direction, gone.count() as u64);
     gone
-}
-
-/// Asks for a session's row and state.
-#[inline(always)]
-fn bring_near(tables: &Tables, session: SessionIndex) {
-    if let Some(row) = tables.rows.get(session) {
-        prefetch(row);
-    }
-    if let Some(state) = tables.states.get(session) {
-        prefetch(state);
-    }
 }
