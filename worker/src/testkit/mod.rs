@@ -19,7 +19,9 @@
 pub mod packet;
 pub mod pcap;
 pub mod recipe;
+pub mod twin;
 pub mod world;
 
 pub use packet::{Ip, Link};
+pub use twin::Twin;
 pub use world::{Out, Subscriber, Summary, World};
