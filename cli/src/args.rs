@@ -80,8 +80,25 @@ pub enum Action {
     Terminate(Target),
     /// Show what happened, and with --follow what happens.
     Events(Events),
+    /// Measure a gateway from outside.
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
     /// Print a completion script for a shell.
     Completions { shell: Shell },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Bench {
+    /// The highest rate without loss between two ports (RFC 2544): runs sluice-ndr, whose arguments follow as they are; its
+    /// --help says which.
+    #[command(disable_help_flag = true)]
+    Ndr {
+        /// `[EAL ARGUMENTS] -- --access <DEVICE> --core <DEVICE> …`
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENTS")]
+        arguments: Vec<String>,
+    },
 }
 
 #[derive(Debug, ClapArgs)]
@@ -200,6 +217,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_testers_arguments_pass_as_they_are() {
+        let line = [
+            "sluice", "bench", "ndr", "-l", "1", "--", "--rate", "1M", "--json",
+        ];
+
+        let args = Args::try_parse_from(line).unwrap();
+
+        let Action::Bench {
+            what: Bench::Ndr { arguments },
+        } = args.action
+        else {
+            panic!("{:?}", args.action);
+        };
+        assert_eq!(arguments, line[3..]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! ```text
 //!  sluice check FILE ─────────► sluice-config
 //!  sluice demo ───────────────► olt-sim's lab: both processes, ONTs, subscribers, core side
+//!  sluice bench ndr ──────────► sluice-ndr, in this program's place
 //!  sluice run ────────────────► supervisor ──► sluice-control, sluice-worker
 //!  sluice show | activate … ──► control.sock ──► REST ──► table or JSON
 //! ```
@@ -12,6 +13,7 @@
 #![deny(unsafe_code)]
 
 mod args;
+mod bench;
 mod check;
 mod client;
 mod command;
@@ -31,7 +33,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 
-use args::{Action, Args};
+use args::{Action, Args, Bench};
 use error::CliError;
 
 fn main() -> ExitCode {
@@ -54,6 +56,9 @@ fn act(args: Args) -> Result<(), CliError> {
     match args.action {
         Action::Demo(play) => demo::demo(&play, format),
         Action::Check(check) => check::check(&check.file, format),
+        Action::Bench {
+            what: Bench::Ndr { arguments },
+        } => bench::ndr(arguments),
         Action::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "sluice", &mut script);

@@ -25,7 +25,7 @@ pub async fn run(run: Run, config: Option<PathBuf>) -> Result<(), CliError> {
     supervise(control, worker, &config.node.control_socket()).await
 }
 
-fn beside_this_program() -> Result<PathBuf, CliError> {
+pub(crate) fn beside_this_program() -> Result<PathBuf, CliError> {
     let here = std::env::current_exe()
         .map_err(|cause| CliError::failed(format!("this program's own path is not known: {cause}")))?;
     Ok(here.parent().unwrap_or(Path::new(".")).to_owned())

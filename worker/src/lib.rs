@@ -19,6 +19,7 @@ pub mod express;
 pub mod frame;
 pub mod icmp_error;
 pub mod line;
+pub mod ndr;
 pub mod owner;
 pub mod packet;
 pub mod pipeline;
