@@ -302,10 +302,7 @@ mod tests {
                 assert!(profile.conform(0, 1, 1500).is_some());
             }
         }
-        let wild = Profile {
-            cost: u64::MAX,
-            tolerance: u64::MAX,
-        };
+        let wild = Profile::from_words(u64::MAX, u64::MAX);
         let _ = wild.conform(u64::MAX, 0, u32::MAX);
         let _ = wild.conform(1, u64::MAX, u32::MAX);
     }
