@@ -7,8 +7,11 @@
 //!
 //! A subscription is a place in the sequence, not a queue: replay after `Last-Event-ID` and following live are the same walk along the
 //! ring, a slow follower costs no memory, and one that was overtaken is told how many events it [missed](Next::Missed). The
-//! ring is the memory of this process; what must outlive it is in the store's outbox, and the driver may put its last events in here
-//! at start.
+//! ring is the memory of this process; what must outlive it is in the store's outbox, whose last events are put in here
+//! [at start](Bus::resumed).
+//!
+//! Sequences rise, but not one by one: events that the store could not keep were never told, and their numbers are not used again. So
+//! what a follower missed is told by what has left the ring, not by numbers that are not in it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,17 +30,25 @@ pub struct Bus(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     replay_max: usize,
-    /// By rising sequence.
-    ring: Mutex<VecDeque<Arc<BusEvent>>>,
+    ring: Mutex<Ring>,
     /// Wakes followers; true once the bus is closed.
     closed: watch::Sender<bool>,
+}
+
+#[derive(Debug, Default)]
+struct Ring {
+    /// By rising sequence.
+    events: VecDeque<Arc<BusEvent>>,
+    /// Sequence of the newest event that can no longer be replayed; 0 while all can.
+    gone: u64,
 }
 
 /// What a follower gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     Event(Arc<BusEvent>),
-    /// This many events are no longer in the ring; the next one that is follows.
+    /// So many events, at most, can no longer be replayed; the oldest that can follows. At most, because numbers that were never used
+    /// are counted among the events that are gone.
     Missed(u64),
     /// The sequence began anew below the follower's place (the store was replaced): everything known follows.
     Restarted,
@@ -54,29 +65,48 @@ impl Bus {
     pub fn new(replay_max: usize) -> Bus {
         Bus(Arc::new(Inner {
             replay_max: replay_max.max(1),
-            ring: Mutex::new(VecDeque::new()),
+            ring: Mutex::new(Ring::default()),
             closed: watch::Sender::new(false),
         }))
+    }
+
+    /// A bus that goes on from what the store kept: `events`, oldest first, and before them none or, up to the sequence `gone`, some
+    /// that it no longer has.
+    pub fn resumed(replay_max: usize, gone: u64, events: impl IntoIterator<Item = BusEvent>) -> Bus {
+        let bus = Bus::new(replay_max);
+        bus.ring().gone = gone;
+        events.into_iter().for_each(|event| bus.publish(event));
+        bus
     }
 
     /// Makes `event` known to all who follow. Never waits.
     pub fn publish(&self, event: BusEvent) {
         let mut ring = self.ring();
         // Out of order would break the walk; a sequence that begins anew empties the ring.
-        if ring.back().is_some_and(|last| last.sequence >= event.sequence) {
-            ring.clear();
+        if ring
+            .events
+            .back()
+            .is_some_and(|last| last.sequence >= event.sequence)
+        {
+            *ring = Ring::default();
         }
-        if ring.len() == self.0.replay_max {
-            ring.pop_front();
+        if ring.events.len() == self.0.replay_max
+            && let Some(oldest) = ring.events.pop_front()
+        {
+            ring.gone = oldest.sequence;
         }
-        ring.push_back(Arc::new(event));
+        ring.events.push_back(Arc::new(event));
         drop(ring);
         self.0.closed.send_modify(|_| {});
     }
 
     /// Follows from now on.
     pub fn subscribe(&self) -> Subscription {
-        let from = self.ring().back().map(|last| last.sequence.saturating_add(1));
+        let from = self
+            .ring()
+            .events
+            .back()
+            .map(|last| last.sequence.saturating_add(1));
         self.subscription(from)
     }
 
@@ -98,8 +128,8 @@ impl Bus {
         }
     }
 
-    /// A panic elsewhere cannot leave the ring half changed: every change is one call.
-    fn ring(&self) -> MutexGuard<'_, VecDeque<Arc<BusEvent>>> {
+    /// A panic elsewhere cannot leave the ring half changed: nothing that changes it panics.
+    fn ring(&self) -> MutexGuard<'_, Ring> {
         self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -130,18 +160,18 @@ impl Subscription {
     /// The next event if it is there already.
     pub fn try_next(&mut self) -> Option<Next> {
         let ring = self.bus.ring();
-        let (first, last) = (ring.front()?.sequence, ring.back()?.sequence);
+        let (first, last) = (ring.events.front()?.sequence, ring.events.back()?.sequence);
         let from = self.from.unwrap_or(first);
         if from > last.saturating_add(1) {
             self.from = Some(first);
             return Some(Next::Restarted);
         }
-        if from < first {
-            self.from = Some(first);
-            return Some(Next::Missed(first - from));
+        if from <= ring.gone {
+            self.from = Some(ring.gone.saturating_add(1));
+            return Some(Next::Missed((ring.gone - from).saturating_add(1)));
         }
-        let at = ring.partition_point(|event| event.sequence < from);
-        let event = ring.get(at)?.clone();
+        let at = ring.events.partition_point(|event| event.sequence < from);
+        let event = ring.events.get(at)?.clone();
         self.from = Some(event.sequence.saturating_add(1));
         Some(Next::Event(event))
     }
@@ -217,16 +247,33 @@ mod tests {
     }
 
     #[test]
-    fn a_restarted_control_tells_a_returning_follower_what_the_ring_no_longer_has() {
-        let bus = Bus::new(4);
+    fn a_restarted_control_tells_a_returning_follower_what_is_no_longer_kept() {
+        let bus = Bus::resumed(4, 999, [event(1000)]);
+
         let mut returning = bus.subscribe_after(900);
-        let mut new = bus.subscribe();
-
-        bus.publish(event(1000));
-
         assert_eq!(returning.try_next(), Some(Next::Missed(99)));
         assert_eq!(sequences(&mut returning), [1000]);
-        assert_eq!(sequences(&mut new), [1000]);
+        assert_eq!(sequences(&mut bus.subscribe_after(999)), [1000]);
+
+        // What the store kept and the ring has no room for is gone, too.
+        let small = Bus::resumed(2, 0, [event(1), event(2), event(3)]);
+        assert_eq!(small.subscribe_after(0).try_next(), Some(Next::Missed(1)));
+        // Nothing was kept: whoever comes waits for what happens next.
+        let mut early = Bus::resumed(4, 0, []).subscribe_after(0);
+        assert_eq!(early.try_next(), None);
+    }
+
+    #[test]
+    fn numbers_that_were_never_used_are_no_events_missed() {
+        // Given a store that could not keep its first three events, nor the sixth.
+        let bus = Bus::resumed(8, 0, [event(4), event(5), event(7)]);
+
+        assert_eq!(sequences(&mut bus.subscribe_after(0)), [4, 5, 7]);
+        assert_eq!(sequences(&mut bus.subscribe_after(5)), [7]);
+        let mut live = bus.subscribe();
+        bus.publish(event(1024));
+        assert_eq!(sequences(&mut live), [1024]);
+        assert_eq!(sequences(&mut bus.subscribe_after(7)), [1024]);
     }
 
     #[tokio::test]

@@ -76,12 +76,12 @@ fn run(config: Arc<Config>) -> anyhow::Result<()> {
     let Opened {
         restored,
         events,
+        events_gone,
         store,
     } = open_store(&config, answers.clone())?;
     let counts = Arc::new(DriverCounts::default());
     let metrics = Arc::new(Metrics::new(store.metrics(), Arc::clone(&counts)));
-    let bus = Bus::new(REPLAY_MAX);
-    events.into_iter().for_each(|event| bus.publish(event));
+    let bus = Bus::resumed(REPLAY_MAX, events_gone, events);
 
     let sessions = restored.sessions.len();
     let stored = restored.sessions.clone();

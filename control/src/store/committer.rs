@@ -19,7 +19,7 @@ use redb::{
 };
 
 use super::schema::{
-    ACTIVATIONS, BINDINGS, EVENTS, GROUP, META, NEXT_EVENT, NEXT_SESSION, SESSIONS, TOMBSTONES,
+    ACTIVATIONS, BINDINGS, DROPPED_EVENT, EVENTS, GROUP, META, NEXT_EVENT, NEXT_SESSION, SESSIONS, TOMBSTONES,
 };
 use super::{Limits, StoreError, StoreMetrics};
 use crate::engine::{Record, Ticket};
@@ -382,7 +382,10 @@ fn prepare(
                 }
             }
         }
-        while events.len()? > limits.events && events.pop_first()?.is_some() {
+        while events.len()? > limits.events
+            && let Some((oldest, _)) = events.pop_first()?
+        {
+            meta.insert(DROPPED_EVENT, oldest.value())?;
             dropped += 1;
         }
         while tombstones.len()? > limits.tombstones && tombstones.pop_first()?.is_some() {}

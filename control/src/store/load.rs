@@ -8,16 +8,26 @@ use serde::de::DeserializeOwned;
 
 use super::StoreError;
 use super::committer::damaged;
-use super::schema::{ACTIVATIONS, BINDINGS, EVENTS, META, NEXT_EVENT, NEXT_SESSION, SESSIONS, TOMBSTONES};
+use super::schema::{
+    ACTIVATIONS, BINDINGS, DROPPED_EVENT, EVENTS, META, NEXT_EVENT, NEXT_SESSION, SESSIONS, TOMBSTONES,
+};
 use crate::engine::{BusEvent, Restored};
 use crate::session::SessionId;
 
-/// Everything the engine wants to know, and the newest `recent` events, oldest first.
+/// The newest events.
+pub(super) struct Recent {
+    /// Oldest first.
+    pub events: Vec<BusEvent>,
+    /// Sequence of the newest event before them, in the outbox or dropped from it; 0 when there was none.
+    pub gone: u64,
+}
+
+/// Everything the engine wants to know, and the newest `recent` events.
 pub(super) fn load(
     database: &Database,
     path: &Path,
     recent: usize,
-) -> Result<(Restored, Vec<BusEvent>), StoreError> {
+) -> Result<(Restored, Recent), StoreError> {
     let read = database.begin_read().map_err(|e| damaged(path, e))?;
     let from = From { read, path };
     let restored = Restored {
@@ -28,8 +38,8 @@ pub(super) fn load(
         next_event: from.number(NEXT_EVENT)?.unwrap_or(1),
         tombstones: from.tombstones().map_err(|e| damaged(path, e))?,
     };
-    let events = from.recent_events(recent)?;
-    Ok((restored, events))
+    let recent = from.recent_events(recent)?;
+    Ok((restored, recent))
 }
 
 struct From<'a> {
@@ -71,20 +81,20 @@ impl From<'_> {
         Ok(values)
     }
 
-    fn recent_events(&self, recent: usize) -> Result<Vec<BusEvent>, StoreError> {
+    fn recent_events(&self, recent: usize) -> Result<Recent, StoreError> {
         let table = self.read.open_table(EVENTS).map_err(|e| damaged(self.path, e))?;
-        let mut events = Vec::new();
-        for entry in table
-            .iter()
-            .map_err(|e| damaged(self.path, e))?
-            .rev()
-            .take(recent)
-        {
+        let mut newest_first = table.iter().map_err(|e| damaged(self.path, e))?.rev();
+        let mut events: Vec<BusEvent> = Vec::new();
+        for entry in newest_first.by_ref().take(recent) {
             let (key, value) = entry.map_err(|e| damaged(self.path, e))?;
             events.push(self.decode(value.value(), "event", || key.value().to_string())?);
         }
         events.reverse();
-        Ok(events)
+        let gone = match newest_first.next() {
+            Some(entry) => entry.map_err(|e| damaged(self.path, e))?.0.value(),
+            None => self.number(DROPPED_EVENT)?.unwrap_or(0),
+        };
+        Ok(Recent { events, gone })
     }
 
     fn tombstones(&self) -> Result<Vec<(SessionId, u64)>, redb::Error> {

@@ -98,6 +98,8 @@ pub struct Opened {
     pub restored: Restored,
     /// The newest events of the outbox, oldest first, for those who come back.
     pub events: Vec<BusEvent>,
+    /// Sequence of the newest event that is not among `events`, although there was one; 0 when they are all there ever were.
+    pub events_gone: u64,
     pub store: Store,
 }
 
@@ -129,7 +131,7 @@ impl Store {
     ) -> Result<Opened, StoreError> {
         let database = medium.open()?;
         schema::prepare(&database, &medium.path, schema::CURRENT)?;
-        let (restored, events) = load::load(&database, &medium.path, recent_events)?;
+        let (restored, recent) = load::load(&database, &medium.path, recent_events)?;
         let metrics = Arc::new(StoreMetrics::default());
         let committer = Committer::new(medium, database, limits, Arc::clone(&metrics))?;
 
@@ -144,7 +146,8 @@ impl Store {
             })?;
         Ok(Opened {
             restored,
-            events,
+            events: recent.events,
+            events_gone: recent.gone,
             store: Store {
                 queue: Some(queue),
                 thread: Some(thread),

@@ -24,6 +24,8 @@ pub(super) const META: TableDefinition<&str, u64> = TableDefinition::new("meta")
 pub(super) const GROUP: &str = "group";
 pub(super) const NEXT_SESSION: &str = "next_session";
 pub(super) const NEXT_EVENT: &str = "next_event";
+/// The newest event that left the outbox because it was full; absent while none has.
+pub(super) const DROPPED_EVENT: &str = "dropped_event";
 const VERSION: &str = "schema_version";
 
 /// Rewrites what version `n` holds into what version `n + 1` wants, inside the transaction that raises the version.

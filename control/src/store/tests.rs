@@ -130,6 +130,7 @@ fn what_was_committed_is_there_after_a_restart_and_what_was_deleted_is_not() {
             ..Default::default()
         }
     );
+    assert_eq!((opened.events.len(), opened.events_gone), (0, 0));
     let first = vec![
         put(1),
         put(2),
@@ -240,9 +241,15 @@ fn outbox_and_tombstones_keep_the_newest_up_to_their_bounds() {
     let (again, _) = open(&path);
     let sequences: Vec<u64> = again.events.iter().map(|e| e.sequence).collect();
     assert_eq!(sequences, (16..=25).collect::<Vec<_>>());
+    assert_eq!(again.events_gone, 15);
     let ended: Vec<u64> = again.restored.tombstones.iter().map(|(id, _)| id.0).collect();
     assert_eq!(ended, [23, 24, 25]);
     assert_eq!((again.restored.next_session, again.restored.next_event), (26, 26));
+    drop(again);
+
+    // Whoever asks for fewer is told of those that are kept, but not handed out.
+    let fewer = Store::open(&path, limits, 4, |_, _| ()).unwrap();
+    assert_eq!((fewer.events.len(), fewer.events_gone), (4, 21));
 }
 
 #[test]

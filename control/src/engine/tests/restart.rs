@@ -201,6 +201,7 @@ fn numbers_of_events_go_on_rising() {
     let mut bench = Bench::new();
     bench.dora(&Client::on(1));
     let last = bench.world.told.last().unwrap().sequence;
+    assert_eq!(bench.world.told[0].sequence, 1, "the first event there ever was");
 
     bench.restart();
     bench.dora(&Client::on(2));
