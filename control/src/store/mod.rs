@@ -112,6 +112,23 @@ pub struct Store {
     limits: Limits,
 }
 
+/// Runs what reads the file for the first time. redb 4.4 asserts some of what it finds in its own pages instead of returning an error;
+/// whatever it was holding then is dropped here, so nothing half-done is seen afterwards. Where the program is built to abort on a
+/// panic, the message is all there is.
+fn without_panic<T>(path: &Path, read: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let what = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("an assertion failed");
+        Err(StoreError::Damaged {
+            path: path.to_owned(),
+            what: what.to_owned(),
+        })
+    })
+}
+
 impl Store {
     /// Opens the file at `path`, makes it if need be, and reads all of it. `done` is called from the store's thread.
     pub fn open(
@@ -129,9 +146,13 @@ impl Store {
         recent_events: usize,
         done: impl FnMut(Ticket, Result<(), String>) + Send + 'static,
     ) -> Result<Opened, StoreError> {
-        let database = medium.open()?;
-        schema::prepare(&database, &medium.path, schema::CURRENT)?;
-        let (restored, recent) = load::load(&database, &medium.path, recent_events)?;
+        let path = medium.path.clone();
+        let (medium, database, restored, recent) = without_panic(&path, move || {
+            let database = medium.open()?;
+            schema::prepare(&database, &medium.path, schema::CURRENT)?;
+            let (restored, recent) = load::load(&database, &medium.path, recent_events)?;
+            Ok((medium, database, restored, recent))
+        })?;
         let metrics = Arc::new(StoreMetrics::default());
         let committer = Committer::new(medium, database, limits, Arc::clone(&metrics))?;
 
