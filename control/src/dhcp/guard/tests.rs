@@ -227,7 +227,9 @@ proptest! {
             // An end option inside an overloaded field, or a repeated option, is where the two may differ.
             let plain = !written.contains(&52) && !written.windows(2).any(|pair| pair[0] == 255);
             let once = [50, 53].iter().all(|code| written.iter().filter(|octet| *octet == code).count() <= 1);
-            if plain && once {
+            // Of bulk leasequery's options (RFC 6926) dhcproto 0.15 asserts the lengths instead of refusing them.
+            let asserted = written.iter().any(|octet| (151..=157).contains(octet));
+            if plain && once && !asserted {
                 second_opinion(&payload, &request);
             }
         }
