@@ -9,16 +9,16 @@
 //! | 2 lower node | of `nodes` | 64 words, by bits 0 to 5 |
 //! | 3 lone prefix | of `lone` | network, mask, and the word inside and outside of it: a subtree of one prefix needs no nodes |
 //!
-//! A run is the rules of one prefix, of all profiles, sorted by profile: `prefix · header (parent, count) · rules`, a word each. The
-//! parent is the run of the longest prefix around this one, so that nothing is copied downwards. A short run lies in one cache line.
-//! Cell 0 is the run of no prefix; cell 1 says where the runs end.
+//! A run is the rules of one prefix, of all profiles, sorted: `prefix · rules · link`, a word each. The link leads to the run of the
+//! longest prefix around this one, so that nothing is copied downwards. Up to six rules lie in one cache line with both; before many lies a
+//! word that counts them, and they are searched. Cell 0 links nowhere: it is the run of no prefix. Cell 1 says where the runs end.
 //!
 //! The sums, for R rules: a node stands for two prefixes at least and k prefixes have at most k of them (two in one lower node
 //! need that and the upper one), so R nodes are enough, as are R lone prefixes. A run of n rules takes n + 2 cells, and a line ends early only where
 //! the next run does not fit, which is worst with runs of one rule: two to a line, four cells a rule.
 //!
-//! Nothing here is believed: every number is checked against its table, a walk ends after two steps, a chain of runs after
-//! 33, one for each prefix length.
+//! Nothing here is believed: every number is checked against its table, a walk ends after two steps, and a judgement looks at no more
+//! rules than there are cells.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -35,12 +35,10 @@ pub const ROOT: usize = 1 << (32 - 2 * STRIDE);
 pub const NODE: usize = 1 << STRIDE;
 /// Steps from the root to a run, at most.
 pub const STEPS: usize = 2;
-/// Prefix lengths there are, so runs in a chain.
-const CHAIN_MAX: usize = 33;
 /// Cells of a cache line.
 pub(super) const LINE: usize = 8;
-/// A run longer than this is searched for the profile's first rule.
-const SHORT: usize = 8;
+/// A run of more rules than this is searched for the profile's first one.
+pub(super) const SHORT: usize = 8;
 
 /// Cells of `rules` for so many rules.
 pub const fn rule_cells(rules: usize) -> usize {
@@ -111,85 +109,110 @@ pub(super) const fn lower_slot(address: u32) -> usize {
     address as usize % NODE
 }
 
-const HIGH_SHIFT: u32 = 16;
+const SPAN_SHIFT: u32 = 16;
+const SPAN_MASK: u32 = (1 << 17) - 1;
+const NEVER: u64 = 1 << 33;
 const PROTOCOL_SHIFT: u32 = 40;
-const PROTOCOL_MASK_SHIFT: u32 = 48;
+const COUNTS_SHIFT: u32 = 48;
 const PROFILE_SHIFT: u32 = 56;
+const PROFILE_MASK: u64 = 0xff << PROFILE_SHIFT;
 /// A port has 16 bits; "no port" is the number after the last.
 const NO_PORT: u32 = 1 << 16;
-/// The upper end of a rule for any port, and none: 17 bits.
-const ANY_PORT: u32 = NO_PORT;
 
-/// A rule in one word: ports low (bits 0 to 15) and high (16 to 32), protocol (40), the bits of it that count (48), profile (56).
-/// The prefix is the run's.
+/// A rule in one word: the first port (bits 0 to 15), how many follow (16 to 32), "permits nothing" (33), protocol (40 to 47), which bits of that
+/// count (48 to 55), profile (56 to 63). The prefix is the run's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct RuleWord(pub u64);
 
 impl RuleWord {
     pub fn new(profile: u8, rule: &Rule) -> RuleWord {
-        let (low, high) = rule
-            .ports
-            .map_or((0, ANY_PORT), |(low, high)| (low, u32::from(high)));
+        let (low, span, never) = match rule.ports {
+            None => (0, NO_PORT, 0),
+            Some((low, high)) => {
+                let never = if low > high { NEVER } else { 0 };
+                (low, u32::from(high.wrapping_sub(low)), never)
+            }
+        };
         let (protocol, counts) = rule.protocol.map_or((0, 0), |protocol| (protocol, u8::MAX));
         RuleWord(
             u64::from(low)
-                | u64::from(high) << HIGH_SHIFT
+                | u64::from(span) << SPAN_SHIFT
+                | never
                 | u64::from(protocol) << PROTOCOL_SHIFT
-                | u64::from(counts) << PROTOCOL_MASK_SHIFT
+                | u64::from(counts) << COUNTS_SHIFT
                 | u64::from(profile) << PROFILE_SHIFT,
         )
     }
 
     fn rule(self, network: Ipv4Addr, prefix_len: u8) -> Rule {
-        let is_any_port = self.high() >= ANY_PORT;
+        let low = self.0 as u16;
         Rule {
             network,
             prefix_len,
-            protocol: ((self.0 >> PROTOCOL_MASK_SHIFT) as u8 != 0)
-                .then_some((self.0 >> PROTOCOL_SHIFT) as u8),
-            ports: (!is_any_port).then_some((self.0 as u16, self.high() as u16)),
+            protocol: ((self.0 >> COUNTS_SHIFT) as u8 != 0).then_some((self.0 >> PROTOCOL_SHIFT) as u8),
+            ports: (self.span() < NO_PORT).then(|| (low, low.wrapping_add(self.span() as u16))),
         }
     }
 
+    /// 0: not a rule.
     #[inline(always)]
     fn profile(self) -> u8 {
         (self.0 >> PROFILE_SHIFT) as u8
     }
 
     #[inline(always)]
-    fn high(self) -> u32 {
-        (self.0 >> HIGH_SHIFT) as u32 & 0x1_ffff
-    }
-
-    #[inline(always)]
-    fn permits(self, protocol: u8, port: u32) -> bool {
-        let differs = (self.0 >> PROTOCOL_SHIFT) as u8 ^ protocol;
-        let counts = (self.0 >> PROTOCOL_MASK_SHIFT) as u8;
-        (differs & counts == 0) & (port >= u32::from(self.0 as u16)) & (port <= self.high())
+    fn span(self) -> u32 {
+        (self.0 >> SPAN_SHIFT) as u32 & SPAN_MASK
     }
 }
 
-/// The head of a run.
-pub(super) struct Header;
+/// What of a packet a rule word is compared with.
+#[derive(Clone, Copy)]
+struct Asked {
+    /// Profile and protocol where a rule word has them.
+    key: u64,
+    port: u32,
+}
 
-const COUNT_SHIFT: u32 = 32;
-const COUNT_MASK: u64 = (1 << 24) - 1;
-
-impl Header {
-    pub fn word(parent: u32, count: usize) -> u64 {
-        u64::from(parent) | (count as u64 & COUNT_MASK) << COUNT_SHIFT
+impl Asked {
+    #[inline(always)]
+    fn new(profile: u8, flow: &Flow) -> Asked {
+        Asked {
+            key: u64::from(profile) << PROFILE_SHIFT | u64::from(flow.protocol) << PROTOCOL_SHIFT,
+            port: flow.far_port.map_or(NO_PORT, u32::from),
+        }
     }
 
     #[inline(always)]
-    fn parts(word: u64) -> (usize, usize) {
-        (word as u32 as usize, (word >> COUNT_SHIFT & COUNT_MASK) as usize)
+    fn profile(self) -> u8 {
+        RuleWord(self.key).profile()
     }
+
+    #[inline(always)]
+    fn is_permitted_by(self, rule: RuleWord) -> bool {
+        let protocol = rule.0 >> (COUNTS_SHIFT - PROTOCOL_SHIFT) & 0xff << PROTOCOL_SHIFT;
+        let differs = (rule.0 ^ self.key) & (protocol | PROFILE_MASK | NEVER);
+        let is_port = self.port.wrapping_sub(u32::from(rule.0 as u16)) <= rule.span();
+        differs == 0 && is_port
+    }
+}
+
+/// A link to the run at `parent`: the end of a run. As a rule of profile 0 it permits nothing.
+pub(super) fn link_word(parent: u32) -> u64 {
+    NEVER | u64::from(parent)
+}
+
+const IS_LONG: u64 = 1 << 55;
+
+/// The word before the rules of a long run.
+pub(super) fn long_word(count: usize) -> u64 {
+    NEVER | IS_LONG | count as u64 & u64::from(u32::MAX)
 }
 
 /// Not 0, so that a prefix differs from the padding before a line.
 const IS_PREFIX: u64 = 1 << 63;
 
-/// The word before a run's header, which only reading back looks at.
+/// The word before a run, which only reading back looks at.
 pub(super) fn prefix_word(network: u32, prefix_len: u8) -> u64 {
     IS_PREFIX | u64::from(prefix_len) << 32 | u64::from(network)
 }
@@ -217,18 +240,22 @@ impl Half {
         let mut all: BTreeMap<u8, Vec<Rule>> = BTreeMap::new();
         let mut at = LINE;
         while at < end {
-            let Some(prefix) = word(at).filter(|prefix| *prefix != 0) else {
-                at += 1;
+            let prefix = word(at).unwrap_or(0);
+            at += 1;
+            if prefix == 0 {
                 continue;
-            };
+            }
             let (network, prefix_len) = (Ipv4Addr::from(prefix as u32), (prefix >> 32) as u8 & 0x3f);
-            let (_, count) = Header::parts(word(at + 1).unwrap_or(0));
-            let rules = at + 2..(at + 2).saturating_add(count).min(end);
-            for rule in rules.clone().filter_map(word).map(RuleWord) {
+            if word(at).is_some_and(|word| word >> PROFILE_SHIFT == 0 && word & IS_LONG != 0) {
+                at += 1;
+            }
+            while let Some(rule) = word(at).map(RuleWord).filter(|rule| rule.profile() != 0) {
                 let rules = all.entry(rule.profile()).or_default();
                 rules.push(rule.rule(network, prefix_len.min(32)));
+                at += 1;
             }
-            at = rules.end.max(at + 2);
+            // Past the link.
+            at += 1;
         }
         all.into_iter()
             .map(|(profile, rules)| (profile, super::canonical(&rules)))
@@ -247,7 +274,7 @@ pub struct Walk {
 ///
 /// A burst overlaps its misses by doing each of these for all its packets before the next: prefetch [`Index::root_cell`]; [`Index::walk`]
 /// and prefetch [`Index::cell`]; twice [`Index::step`] and prefetch `cell`; [`Index::judge_at`]. A walk that has arrived stays where it is, and its
-/// cell is then the run's header, so no step needs to be asked whether it is the last.
+/// cell is then the run's first rule, so no step needs to be asked whether it is the last.
 #[derive(Clone, Copy, Debug)]
 pub struct Index<'a>(pub(super) &'a Half);
 
@@ -308,25 +335,54 @@ impl Index<'_> {
     /// Judges a packet whose walk took [`STEPS`] steps. One that has not arrived then, in corrupt memory, is led to no rules.
     #[inline(always)]
     pub fn judge_at(self, walk: Walk, profile: u8, flow: &Flow) -> Judgement {
-        let port = flow.far_port.map_or(NO_PORT, u32::from);
-        let mut at = if walk.word.kind() == 0 {
-            walk.word.number()
-        } else {
-            0
-        };
-        for _ in 0..CHAIN_MAX {
+        let rules: &[AtomicU64] = &self.0.rules;
+        let asked = Asked::new(profile, flow);
+        let mut at = walk.word.number();
+        if at == 0 || walk.word.kind() != 0 {
+            return self.not_permitted(profile);
+        }
+        // No run is met twice, so whoever counts to the end has been led in a circle.
+        for _ in 0..rules.len() {
+            let Some(cell) = rules.get(at) else {
+                break;
+            };
+            let word = RuleWord(cell.load(Ordering::Relaxed));
+            if asked.is_permitted_by(word) {
+                return Judgement::Permitted;
+            }
+            at = if word.profile() != 0 {
+                at + 1
+            } else if word.0 & IS_LONG == 0 {
+                word.0 as u32 as usize
+            } else {
+                match self.long_run(at + 1, word.0 as u32 as usize, asked) {
+                    Some(parent) => parent,
+                    None => return Judgement::Permitted,
+                }
+            };
             if at == 0 {
                 break;
             }
-            let Some(run) = self.run(at) else {
-                break;
-            };
-            if run.permits(profile, flow.protocol, port) {
-                return Judgement::Permitted;
-            }
-            at = run.parent;
         }
         self.not_permitted(profile)
+    }
+
+    /// Where a long run's link leads if none of its rules permits.
+    #[cold]
+    #[inline(never)]
+    fn long_run(self, first: usize, count: usize, asked: Asked) -> Option<usize> {
+        let load = |cell: &AtomicU64| RuleWord(cell.load(Ordering::Relaxed));
+        let Some(run) = self.0.rules.get(first..first.saturating_add(count)) else {
+            return Some(0);
+        };
+        let profile = asked.profile();
+        let own = run.partition_point(|cell| load(cell).profile() < profile);
+        let own = run.get(own..).unwrap_or(&[]).iter().map(load);
+        let permitted = own
+            .take_while(|rule| rule.profile() == profile)
+            .any(|rule| asked.is_permitted_by(rule));
+        let link = self.0.rules.get(first.saturating_add(count));
+        (!permitted).then(|| link.map_or(0, |cell| load(cell).0 as u32 as usize))
     }
 
     /// Judges one packet from the root on.
@@ -337,14 +393,6 @@ impl Index<'_> {
             walk = self.step(walk);
         }
         self.judge_at(walk, profile, flow)
-    }
-
-    #[inline(always)]
-    fn run(&self, at: usize) -> Option<Run<'_>> {
-        let header = self.0.rules.get(at)?.load(Ordering::Relaxed);
-        let (parent, count) = Header::parts(header);
-        let rules = self.0.rules.get(at + 1..at + 1 + count)?;
-        Some(Run { parent, rules })
     }
 
     /// Only who is refused asks whether there is a profile at all.
@@ -365,40 +413,4 @@ impl Index<'_> {
 fn node_cell(nodes: &[NodeCells], node: usize, slot: usize) -> *const u8 {
     let first: *const AtomicU32 = nodes.as_ptr().wrapping_add(node).cast();
     first.wrapping_add(slot).cast()
-}
-
-/// The rules of one prefix.
-struct Run<'a> {
-    parent: usize,
-    rules: &'a [AtomicU64],
-}
-
-impl Run<'_> {
-    #[inline(always)]
-    fn permits(&self, profile: u8, protocol: u8, port: u32) -> bool {
-        let rules = if self.rules.len() <= SHORT {
-            self.rules
-        } else {
-            self.from(profile)
-        };
-        for cell in rules {
-            let rule = RuleWord(cell.load(Ordering::Relaxed));
-            if rule.profile() > profile {
-                return false;
-            }
-            if rule.profile() == profile && rule.permits(protocol, port) {
-                return true;
-            }
-        }
-        false
-    }
-
-    /// A long run from the profile's first rule on.
-    #[inline(never)]
-    fn from(&self, profile: u8) -> &[AtomicU64] {
-        let first = self
-            .rules
-            .partition_point(|cell| RuleWord(cell.load(Ordering::Relaxed)).profile() < profile);
-        self.rules.get(first..).unwrap_or(&[])
-    }
 }

@@ -12,7 +12,8 @@
 use std::collections::BTreeMap;
 
 use super::index::{
-    Header, LINE, NODE, PROFILE_WORDS, ROOT, RuleWord, Word, lower_slot, prefix_word, root_slot, upper_slot,
+    LINE, NODE, PROFILE_WORDS, ROOT, RuleWord, SHORT, Word, link_word, long_word, lower_slot, prefix_word,
+    root_slot, upper_slot,
 };
 use super::{Rule, mask};
 
@@ -98,16 +99,20 @@ impl Plan {
     }
 
     fn lay_run(&mut self, prefix: &Prefix, parent: u32, rules: &[RuleWord]) -> Word {
+        let is_long = rules.len() > SHORT;
         let cells = rules.len() + 2;
         let left = LINE - self.rules.len() % LINE;
         if cells > left && cells <= LINE {
             self.rules.extend(std::iter::repeat_n(0, left));
         }
         self.rules.push(prefix_word(prefix.network, prefix.len));
-        let header = self.rules.len();
-        self.rules.push(Header::word(parent, rules.len()));
+        let start = self.rules.len();
+        if is_long {
+            self.rules.push(long_word(rules.len()));
+        }
         self.rules.extend(rules.iter().map(|rule| rule.0));
-        Word::run(header as u32)
+        self.rules.push(link_word(parent));
+        Word::run(start as u32)
     }
 
     /// The trie leads to the runs.

@@ -198,11 +198,11 @@ fn a_run_that_fits_a_line_lies_in_one() {
     let mut runs = 0;
     for word in plan.root.iter().chain(plan.nodes.iter().flatten()) {
         let at = *word as usize;
-        if at == 0 || word >> 30 != 0 {
+        if at == 0 || word >> 30 != 0 || plan.rules[at] >> 56 == 0 {
             continue;
         }
-        let count = (plan.rules[at] >> 32) as usize;
-        assert!(count + 2 > 8 || (at - 1) / 8 == (at + count) / 8, "{at} {count}");
+        let link = (at..).find(|cell| plan.rules[*cell] >> 56 == 0).unwrap();
+        assert!(link - at + 2 > 8 || (at - 1) / 8 == link / 8, "{at} to {link}");
         runs += 1;
     }
     assert!(runs > 1000, "{runs}");
@@ -289,14 +289,17 @@ fn words_that_lead_in_circles_or_nowhere_end() {
                 .for_each(|cell| cell.store(word, Ordering::Relaxed));
             let nodes = half.nodes.iter().flatten().chain(half.lone.iter().flatten());
             nodes.for_each(|cell| cell.store(next, Ordering::Relaxed));
+            let long = 1u64 << 55;
             for rules in [
                 0,
                 u64::MAX,
                 5,
-                5 | 1 << 32,
-                4 | 0xff_ffff << 32,
+                1 << 33 | 5,
+                long,
+                long | 3,
+                long | 0xffff_ffff,
                 1 << 56,
-                0x00ff << 48,
+                0xff << 48,
             ] {
                 half.rules
                     .iter()
