@@ -94,20 +94,25 @@ fn measure(gardens: &Gardens, rules: &[Rule], flows: &[Flow], wanted: Judgement)
     // Trying 10,000 rules for each of a million packets takes too long.
     let few = &flows[..PACKETS.min(40_000_000 / rules.len()).max(1)];
     for _ in 0..TURNS {
-        let turns: [(&[Flow], &dyn Fn(&[Flow]) -> usize); 3] = [
-            (few, &|flows| by_rules(rules, flows, wanted)),
-            (flows, &|flows| by_index(gardens, flows, wanted)),
-            (flows, &|flows| by_bursts(gardens, flows, wanted)),
+        let turns = [
+            time(few, |flows| by_rules(rules, flows, wanted)),
+            time(flows, |flows| by_index(gardens, flows, wanted)),
+            time(flows, |flows| by_bursts(gardens, flows, wanted)),
         ];
-        for ((flows, turn), best) in turns.into_iter().zip(&mut best) {
-            let begun = Instant::now();
-            let count = turn(black_box(flows));
-            let ns = begun.elapsed().as_nanos() as f64 / flows.len() as f64;
-            assert_eq!(count, flows.len());
+        for (best, ns) in best.iter_mut().zip(turns) {
             *best = best.min(ns);
         }
     }
     best
+}
+
+/// ns a packet; every one must be judged as is wanted.
+fn time(flows: &[Flow], judge: impl Fn(&[Flow]) -> usize) -> f64 {
+    let begun = Instant::now();
+    let count = judge(black_box(flows));
+    let ns = begun.elapsed().as_nanos() as f64 / flows.len() as f64;
+    assert_eq!(count, flows.len());
+    ns
 }
 
 fn by_rules(rules: &[Rule], flows: &[Flow], wanted: Judgement) -> usize {

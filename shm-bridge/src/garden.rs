@@ -19,7 +19,7 @@
 
 pub mod index;
 pub mod plain;
-mod plan;
+pub(crate) mod plan;
 pub mod writer;
 
 use std::net::Ipv4Addr;

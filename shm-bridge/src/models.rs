@@ -18,6 +18,9 @@ use crate::access::{AccessIndex, AccessKey, AccessWriter, Found, LineModel};
 use crate::adjacency::AdjacencyIndex;
 use crate::epoch;
 use crate::fib::{Fib, FibWriter, Leaf, Prefix};
+use crate::garden::index::Half;
+use crate::garden::plan::Plan;
+use crate::garden::{Flow, GardenWriter, Gardens, Judgement, Rule};
 use crate::intent::{Intent, IntentCell, Stage};
 use crate::policer::{Profile, Profiles, Rate};
 use crate::ring;
@@ -487,6 +490,99 @@ fn without_the_grace_period_a_reused_group_misleads() {
         writer.retire(epoch::FIRST);
         writer.reclaim(|_| true);
         writer.set(Prefix::host(SECOND_24), leaf(3)).unwrap();
+        worker.join().unwrap();
+    });
+}
+
+/// Gardens of one root word and one rule.
+fn gardens() -> Gardens {
+    let half = || Half {
+        profiles: Shared::on_heap(1, || AtomicU64::new(0)),
+        root: Shared::on_heap(1, || AtomicU32::new(0)),
+        nodes: Shared::on_heap(0, || core::array::from_fn(|_| AtomicU32::new(0))),
+        lone: Shared::on_heap(1, || core::array::from_fn(|_| AtomicU32::new(0))),
+        rules: Shared::on_heap(4, || AtomicU64::new(0)),
+    };
+    Gardens {
+        live: Shared::on_heap(1, || AtomicU64::new(0)),
+        halves: [half(), half()],
+    }
+}
+
+/// Profile 1 permits TCP to one port of the first network.
+fn only(port: u16) -> Plan {
+    Plan::of_one_run(
+        1,
+        &Rule {
+            network: Ipv4Addr::UNSPECIFIED,
+            prefix_len: 20,
+            protocol: Some(6),
+            ports: Some((port, port)),
+        },
+    )
+}
+
+/// A burst: the garden permits one of the two ports, the same throughout, and is never missing.
+fn judged(gardens: &Gardens) -> u16 {
+    let index = gardens.index();
+    let to = |port| {
+        index.judge(
+            1,
+            &Flow {
+                far_address: 0,
+                protocol: 6,
+                far_port: Some(port),
+            },
+        )
+    };
+    match (to(80), to(443)) {
+        (Judgement::Permitted, Judgement::Refused) => 80,
+        (Judgement::Refused, Judgement::Permitted) => 443,
+        mixture => panic!("a garden of two: {mixture:?}"),
+    }
+}
+
+#[test]
+fn a_burst_is_judged_by_the_old_gardens_or_by_the_new() {
+    loom::model(|| {
+        let mut writer = GardenWriter::attach(gardens());
+        writer.publish_plan(&only(80)).unwrap();
+        let global = Arc::new(AtomicU64::new(epoch::FIRST));
+        let lcore = Arc::new(AtomicU64::new(epoch::FIRST));
+        let worker = {
+            let (gardens, global, lcore) = (writer.gardens().clone(), global.clone(), lcore.clone());
+            thread::spawn(move || {
+                epoch::quiesce(&global, &lcore);
+                judged(&gardens);
+            })
+        };
+        writer.retire(epoch::FIRST);
+        writer.reclaim(|_| true);
+        writer.publish_plan(&only(443)).unwrap();
+        writer.retire(epoch::advance(&global));
+        writer.reclaim(|opened| epoch::all_reached(opened, [&*lcore]));
+        // While the half rests this is refused, which is the point.
+        let again = writer.publish_plan(&only(80));
+        worker.join().unwrap();
+        assert_eq!(judged(writer.gardens()), if again.is_ok() { 80 } else { 443 });
+    });
+}
+
+#[test]
+#[should_panic(expected = "a garden of two")]
+fn without_the_grace_period_a_burst_is_judged_by_a_mixture() {
+    loom::model(|| {
+        let mut writer = GardenWriter::attach(gardens());
+        writer.publish_plan(&only(80)).unwrap();
+        let worker = {
+            let gardens = writer.gardens().clone();
+            thread::spawn(move || judged(&gardens))
+        };
+        for port in [443, 8080] {
+            writer.retire(epoch::FIRST);
+            writer.reclaim(|_| true);
+            writer.publish_plan(&only(port)).unwrap();
+        }
         worker.join().unwrap();
     });
 }

@@ -81,6 +81,8 @@ impl Publisher {
         let left = Left::of(tables);
         let mut writer = GardenWriter::attach(tables.gardens.clone());
         let gardens = GardenNumbers::publish(&mut writer, &config.gardens, &left.gardens)?;
+        #[cfg(test)]
+        super::tests::step(tables);
         let policers = Policers::attach(tables.policers.clone(), &left.policers);
         let adjacencies =
             AdjacencyNumbers::attach(tables.adjacencies.clone(), |address| connected(&config, address));

@@ -734,6 +734,80 @@ fn a_garden_that_changed_gets_a_number_of_its_own_and_policy_words_follow() {
 }
 
 #[test]
+fn while_gardens_change_a_session_is_judged_by_its_old_rules_or_the_new_and_never_by_none() {
+    let mut lab = Lab::new();
+    let mut publisher = lab.attach(&[]).publisher;
+    let mut a = image(1, line(100, 7), 1, "10.255.1.1");
+    let known = publish(&mut publisher, &mut a, None);
+    drop(publisher);
+    let seen = std::rc::Rc::new(RefCell::new(Vec::new()));
+    let watch = std::rc::Rc::clone(&seen);
+    lab.reconfigure(&CONFIG.replace("ports = \"80,443\"", "ports = \"443,8080\""));
+    let worker = lab.worker();
+    set_hook(move |_| {
+        let tables = &worker.tables;
+        let garden = tables.rows.get(row(1)).unwrap().policy().garden();
+        let judge = |far_port| {
+            let flow = Flow {
+                far_address: u32::from(ip("198.51.100.80")),
+                protocol: 6,
+                far_port: Some(far_port),
+            };
+            tables.gardens.judge(garden, &flow)
+        };
+        watch.borrow_mut().push([80, 443, 8080].map(judge));
+    });
+
+    let attached = lab.attach(std::slice::from_ref(&known));
+    clear_hook();
+
+    use Judgement::{Permitted, Refused};
+    let (old, new) = ([Permitted, Permitted, Refused], [Refused, Permitted, Permitted]);
+    let mut seen = seen.take();
+    seen.dedup();
+    assert_eq!(seen, [old, new]);
+    // At the next restart its garden keeps its number, and the one that nobody names any more is gone.
+    let before = attached.publisher.tables().gardens.read_all();
+    assert_eq!(before.len(), 3);
+    drop(attached);
+    let publisher = lab.attach(&[known]).publisher;
+    let tables = publisher.tables();
+    let garden = tables.rows.get(row(1)).unwrap().policy().garden();
+    assert_eq!(tables.gardens.read_all().len(), 2);
+    assert_eq!(tables.gardens.read(garden).as_ref(), before.get(&garden));
+}
+
+#[test]
+fn gardens_that_do_not_fit_beside_the_old_ones_take_their_place() {
+    let ports = |from: u16| {
+        let ports: Vec<String> = (0..14).map(|n| (from + 2 * n).to_string()).collect();
+        CONFIG
+            .replace("ports = \"80,443\"", &format!("ports = \"{}\"", ports.join(",")))
+            .replace(", protocol = \"any\" }", ", protocol = \"icmp\" }")
+            .replace("garden_rules = 16", "garden_rules = 18")
+    };
+    let mut lab = Lab::with(&ports(1000));
+    let mut publisher = lab.attach(&[]).publisher;
+    let mut a = image(1, line(100, 7), 1, "10.255.1.1");
+    let known = publish(&mut publisher, &mut a, None);
+    drop(publisher);
+
+    lab.reconfigure(&ports(2000));
+    let attached = lab.attach(&[known]);
+
+    assert_eq!((attached.kept, attached.unplaced.len()), (1, 0));
+    let tables = attached.publisher.tables();
+    let garden = tables.rows.get(row(1)).unwrap().policy().garden();
+    let to = |far_port| Flow {
+        far_address: u32::from(ip("198.51.100.80")),
+        protocol: 6,
+        far_port: Some(far_port),
+    };
+    assert_eq!(tables.gardens.judge(garden, &to(2000)), Judgement::Permitted);
+    assert_eq!(tables.gardens.judge(garden, &to(1000)), Judgement::Refused);
+}
+
+#[test]
 fn a_line_that_the_configuration_no_longer_has_is_named_and_its_session_not_reachable() {
     let mut lab = Lab::new();
     let mut publisher = lab.attach(&[]).publisher;

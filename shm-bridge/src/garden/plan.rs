@@ -24,8 +24,8 @@ const UPPER_LEN: u8 = 26;
 
 /// The words of an index.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub profiles: [u64; PROFILE_WORDS],
+pub(crate) struct Plan {
+    pub profiles: Vec<u64>,
     pub root: Vec<u32>,
     pub nodes: Vec<[u32; NODE]>,
     pub lone: Vec<[u32; 4]>,
@@ -55,6 +55,7 @@ impl Plan {
     /// The index of these profiles. Profile 0 is no garden, and its rules are left out.
     pub fn of<'a>(profiles: impl IntoIterator<Item = (u8, &'a [Rule])>) -> Plan {
         let mut plan = Plan {
+            profiles: vec![0; PROFILE_WORDS],
             root: vec![0; ROOT],
             rules: vec![0; LINE],
             ..Plan::default()
@@ -73,6 +74,17 @@ impl Plan {
         let prefixes = plan.lay_runs(by_prefix);
         plan.lead(&prefixes);
         plan
+    }
+
+    /// One rule for the first word of a root, in as few words as it takes: models count each.
+    #[cfg(loom)]
+    pub fn of_one_run(profile: u8, rule: &Rule) -> Plan {
+        Plan {
+            profiles: vec![1 << profile],
+            root: vec![Word::run(2).0],
+            rules: vec![0, 4, RuleWord::new(profile, rule).0, link_word(0)],
+            ..Plan::default()
+        }
     }
 
     /// Every prefix gets its run, linked to that of the longest prefix around it.

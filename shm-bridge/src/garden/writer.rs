@@ -1,6 +1,6 @@
 //! Control's side: builds the next index beside the live one, and makes it the live one.
 
-use super::index::{Half, PROFILE_WORDS};
+use super::index::Half;
 use super::plan::Plan;
 use super::{Gardens, HALVES, Rule};
 use crate::sync::Ordering;
@@ -10,6 +10,8 @@ use crate::sync::Ordering;
 pub enum GardenError {
     #[error("{found} rules are more than {limit}: raise limits.garden_rules")]
     TooManyRules { found: usize, limit: usize },
+    #[error("the index of the gardens is larger than the segment's room for it: raise limits.garden_rules")]
+    NoRoom,
     #[error("the gardens before these rest until no worker reads them")]
     Resting,
 }
@@ -48,25 +50,28 @@ impl GardenWriter {
         &mut self,
         profiles: impl IntoIterator<Item = (u8, &'a [Rule])>,
     ) -> Result<(), GardenError> {
+        let profiles: Vec<_> = profiles.into_iter().collect();
+        let found = profiles.iter().map(|(_, rules)| rules.len()).sum();
+        let limit = self.gardens.rule_capacity();
+        if found > limit {
+            return Err(GardenError::TooManyRules { found, limit });
+        }
+        // Not worth building before.
         if self.rest != Rest::Over {
             return Err(GardenError::Resting);
         }
-        let (mut found, limit) = (0, self.gardens.rule_capacity());
-        let profiles = profiles
-            .into_iter()
-            .inspect(|(_, rules)| found += rules.len())
-            .collect::<Vec<_>>();
-        let too_many = GardenError::TooManyRules { found, limit };
-        if found > limit {
-            return Err(too_many);
+        self.publish_plan(&Plan::of(profiles))
+    }
+
+    /// Copies an index into the half that is not live, and makes it live.
+    pub(crate) fn publish_plan(&mut self, plan: &Plan) -> Result<(), GardenError> {
+        if self.rest != Rest::Over {
+            return Err(GardenError::Resting);
         }
-        let plan = Plan::of(profiles);
         let next = (self.gardens.live[0].load(Ordering::Relaxed) as usize + 1) % HALVES;
         let half = &self.gardens.halves[next];
-        if !half.has_room(&plan) {
-            return Err(too_many);
-        }
-        half.fill(&plan);
+        half.check_room(plan)?;
+        half.fill(plan);
         // Release: who sees the half live sees it filled.
         self.gardens.live[0].store(next as u64, Ordering::Release);
         self.rest = Rest::Unlinked;
@@ -87,6 +92,11 @@ impl GardenWriter {
         }
     }
 
+    /// Whether what was live before waits for an epoch to be opened.
+    pub fn wants_epoch(&self) -> bool {
+        self.rest == Rest::Unlinked
+    }
+
     /// Whether a grace period runs, or has to be begun.
     pub fn is_waiting(&self) -> bool {
         self.rest != Rest::Over
@@ -94,13 +104,14 @@ impl GardenWriter {
 }
 
 impl Half {
-    /// True by the sums of [`super::index`] for as many rules as there may be.
-    fn has_room(&self, plan: &Plan) -> bool {
-        self.profiles.len() >= PROFILE_WORDS
+    /// By the sums of [`super::index`] there is room for as many rules as there may be.
+    fn check_room(&self, plan: &Plan) -> Result<(), GardenError> {
+        let fits = self.profiles.len() >= plan.profiles.len()
             && self.root.len() >= plan.root.len()
             && self.nodes.len() >= plan.nodes.len()
             && self.lone.len() >= plan.lone.len()
-            && self.rules.len() >= plan.rules.len()
+            && self.rules.len() >= plan.rules.len();
+        if fits { Ok(()) } else { Err(GardenError::NoRoom) }
     }
 
     fn fill(&self, plan: &Plan) {

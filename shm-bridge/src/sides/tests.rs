@@ -102,6 +102,7 @@ fn read_as_worker(tables: &Tables, noise: &mut Noise) {
         };
         let _ = (
             tables.gardens.judge(word as u8, &flow),
+            tables.gardens.index().cell(tables.gardens.index().walk(address)),
             tables.gardens.read(word as u8),
         );
         if let Some(profile) = tables.policers.get(word as u16 % 8) {

@@ -13,6 +13,7 @@ use shm_bridge::sides::{Tables, WorkerSide};
 
 use crate::common::Random;
 use crate::frames::Frames;
+use crate::gardens;
 use crate::subscribers::{self, LCORES, Place, STABLE, SUBSCRIBERS};
 
 const BURST: usize = 32;
@@ -39,10 +40,12 @@ pub struct Report {
     /// Stable subscribers that were not found.
     pub lost: u64,
     pub bad_frames: u64,
+    /// Bursts that were judged by two versions of the garden, or by none.
+    pub garden_mixed: u64,
 }
 
 impl Report {
-    const NAMES: [&str; 9] = [
+    const NAMES: [&str; 10] = [
         "bursts",
         "lookups",
         "found",
@@ -52,9 +55,10 @@ impl Report {
         "mixed",
         "lost",
         "bad_frames",
+        "garden_mixed",
     ];
 
-    fn numbers(&mut self) -> [&mut u64; 9] {
+    fn numbers(&mut self) -> [&mut u64; 10] {
         [
             &mut self.bursts,
             &mut self.lookups,
@@ -65,6 +69,7 @@ impl Report {
             &mut self.mixed,
             &mut self.lost,
             &mut self.bad_frames,
+            &mut self.garden_mixed,
         ]
     }
 
@@ -94,7 +99,8 @@ impl Report {
     }
 
     pub fn assert_clean(&self) {
-        assert_eq!((self.mixed, self.lost, self.bad_frames), (0, 0, 0), "{self:?}");
+        let bad = [self.mixed, self.lost, self.bad_frames, self.garden_mixed];
+        assert_eq!(bad, [0; 4], "{self:?}");
         assert!(self.found > 0, "{self:?}");
     }
 }
@@ -170,6 +176,8 @@ impl Lcore<'_> {
 
     fn burst(&mut self) {
         self.held.clear();
+        let index = self.tables.gardens.index();
+        let port = gardens::port_of(index);
         for lane in 0..BURST {
             let n = self.random.below(u64::from(SUBSCRIBERS)) as u32;
             let place = match n < STABLE {
@@ -191,6 +199,9 @@ impl Lcore<'_> {
         match self.pace {
             Pace::Dawdling if self.random.below(4) == 0 => thread::sleep(Duration::from_millis(1)),
             _ => thread::yield_now(),
+        }
+        if port.is_none() || gardens::port_of(index) != port {
+            self.report.garden_mixed += 1;
         }
         for (n, index, generation) in &self.held {
             if !is_of(self.tables, *n, *index, Some(*generation)) {

@@ -5,6 +5,7 @@ mod child;
 #[path = "../common/mod.rs"]
 mod common;
 mod frames;
+mod gardens;
 mod lcores;
 mod publisher;
 mod subscribers;
@@ -53,6 +54,7 @@ fn no_worker_reaches_another_subscriber_while_rows_and_groups_are_reused() {
     println!("control {:?}\nworker {report:?}", control.counts);
     report.assert_clean();
     let counts = control.counts;
+    assert!(counts.gardens > 20, "{counts:?}");
     assert!(
         counts.reused > 500 && counts.moved > 100 && counts.epochs > 50,
         "{counts:?}"
@@ -73,7 +75,7 @@ fn without_grace_periods_the_same_watch_finds_mixed_up_subscribers() {
     control.run(Duration::from_millis(500));
 
     let report = worker.stop();
-    assert!(report.mixed > 0, "{report:?}");
+    assert!(report.mixed > 0 && report.garden_mixed > 0, "{report:?}");
 }
 
 #[test]
@@ -82,8 +84,8 @@ fn a_killed_worker_blocks_nothing_and_its_successor_goes_on() {
     let mut control = control(&dir, Grace::Kept);
     let mut random = Random::new(7);
     for round in 1..=4 {
-        let worker = Other::start("worker", dir.path(), round);
         control.worker_is_new();
+        let worker = Other::start("worker", dir.path(), round);
         assert_eq!(control.side.tables.worker_generation(), round);
         assert!(control.side.presence().is_alive(Role::Worker));
         let second = WorkerSide::attach(&config(dir.path()), 0).unwrap_err();
@@ -114,8 +116,8 @@ fn a_killed_worker_blocks_nothing_and_its_successor_goes_on() {
         control.run(Duration::from_millis(20));
     }
 
-    let worker = Other::start("worker", dir.path(), 9);
     control.worker_is_new();
+    let worker = Other::start("worker", dir.path(), 9);
     control.run(Duration::from_millis(200));
     worker.stop().assert_clean();
     assert_eq!(control.bad_frames(), 0);

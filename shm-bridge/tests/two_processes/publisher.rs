@@ -8,12 +8,14 @@ use shm_bridge::SessionIndex;
 use shm_bridge::access::{AccessWriter, LineModel};
 use shm_bridge::epoch::Retired;
 use shm_bridge::fib::{FibWriter, Leaf, Prefix};
+use shm_bridge::garden::GardenWriter;
 use shm_bridge::intent::{Intent, Stage};
 use shm_bridge::session::RowState;
 use shm_bridge::sides::ControlSide;
 
 use crate::common::Random;
 use crate::frames::Frames;
+use crate::gardens;
 use crate::subscribers::{self, LCORES, Place, S_VLANS, STABLE, SUBSCRIBERS};
 
 /// Whether rows wait for their grace period. Without, the test must find what it looks for.
@@ -27,6 +29,7 @@ pub struct Publisher {
     pub side: ControlSide,
     fib: FibWriter,
     access: AccessWriter,
+    gardens: GardenWriter,
     /// Where each subscriber is, and his row.
     sessions: HashMap<u32, (Place, SessionIndex)>,
     free: Vec<SessionIndex>,
@@ -49,6 +52,8 @@ pub struct Counts {
     /// Rows that were filled again after somebody else's use.
     pub reused: u64,
     pub frames: u64,
+    /// Versions of the garden.
+    pub gardens: u64,
 }
 
 impl Publisher {
@@ -59,6 +64,7 @@ impl Publisher {
         access.configure(1, S_VLANS[1], Some(LineModel::ManyToOne));
         let mut publisher = Publisher {
             fib: FibWriter::attach(side.tables.fib.clone()),
+            gardens: GardenWriter::attach(side.tables.gardens.clone()),
             access,
             sessions: HashMap::new(),
             free: Vec::new(),
@@ -71,6 +77,7 @@ impl Publisher {
             side,
         };
         publisher.take_over();
+        publisher.next_gardens();
         for n in 0..STABLE {
             publisher.publish(n, Place::of_stable(n));
         }
@@ -127,6 +134,9 @@ impl Publisher {
             self.open_epoch();
             self.reclaim();
             self.frames();
+            if !self.gardens.is_waiting() {
+                self.next_gardens();
+            }
         }
         self.quiet();
     }
@@ -208,6 +218,18 @@ impl Publisher {
         self.counts.published += 1;
     }
 
+    /// The next version of the garden, in one store.
+    fn next_gardens(&mut self) {
+        let version = self.random.next() as u32;
+        let rules = gardens::rules(version);
+        self.gardens.publish([(gardens::PROFILE, &rules[..])]).unwrap();
+        if self.grace == Grace::Skipped {
+            self.gardens.retire(0);
+            self.gardens.reclaim(|_| true);
+        }
+        self.counts.gardens += 1;
+    }
+
     fn withdraw(&mut self, n: u32) {
         let Some((place, index)) = self.sessions.remove(&n) else {
             return;
@@ -234,7 +256,7 @@ impl Publisher {
     }
 
     fn open_epoch(&mut self) {
-        if self.leaving.is_empty() && !self.fib.wants_epoch() {
+        if self.leaving.is_empty() && !self.fib.wants_epoch() && !self.gardens.wants_epoch() {
             return;
         }
         let epoch = self.side.advance_epoch();
@@ -242,6 +264,7 @@ impl Publisher {
             self.retired.push(epoch, index);
         }
         self.fib.retire(epoch);
+        self.gardens.retire(epoch);
         self.counts.epochs += 1;
     }
 
@@ -251,6 +274,7 @@ impl Publisher {
             self.free.push(index);
         }
         self.fib.reclaim(|epoch| side.epoch_reached(epoch));
+        self.gardens.reclaim(|epoch| side.epoch_reached(epoch));
     }
 
     fn wait_for_grace(&mut self) {
@@ -272,7 +296,7 @@ impl Publisher {
         }
     }
 
-    /// A new worker counts its frames from one.
+    /// A new worker, which is started after this, counts its frames from one.
     pub fn worker_is_new(&mut self) {
         for (frames, ring) in self.frames.iter_mut().zip(&mut self.side.punts) {
             while frames.take(ring) {}

@@ -19,7 +19,7 @@ pub const GEOMETRY: Geometry = Geometry {
     sessions: 256,
     adjacencies: 16,
     policer_profiles: 16,
-    garden_rules: 16,
+    garden_rules: crate::gardens::RULES,
     svlan_blocks: 2,
     tbl8_groups: 96,
     lcores: LCORES as u32,
