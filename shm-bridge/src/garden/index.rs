@@ -14,7 +14,7 @@
 //! word that counts them, and they are searched. Cell 0 links nowhere: it is the run of no prefix. Cell 1 says where the runs end.
 //!
 //! The sums, for R rules: a node stands for two prefixes at least and k prefixes have at most k of them (two in one lower node
-//! need that and the upper one), so R nodes are enough, as are R lone prefixes. A run of n rules takes n + 2 cells, and a line ends early only where
+//! need that and the upper one), so R nodes are enough, as are R lone prefixes. A run of n rules takes n + 2 cells (n + 3 if it is long), and a line ends early only where
 //! the next run does not fit, which is worst with runs of one rule: two to a line, four cells a rule.
 //!
 //! Nothing here is believed: every number is checked against its table, a walk ends after two steps, and a judgement looks at no more
