@@ -22,6 +22,7 @@
 
 pub mod access;
 pub mod adjacency;
+pub mod cost;
 pub mod counters;
 pub mod epoch;
 pub mod fib;

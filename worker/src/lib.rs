@@ -18,6 +18,7 @@ pub mod encapsulation;
 pub mod express;
 pub mod frame;
 pub mod icmp_error;
+pub mod laps;
 pub mod line;
 pub mod ndr;
 pub mod owner;

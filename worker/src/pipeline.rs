@@ -18,10 +18,12 @@
 //! When [`run`] returns, every lane has exactly one verdict, and [`Context::counts`](crate::context::Context) has every drop.
 
 use shm_bridge::Direction::{Downstream, Upstream};
+use shm_bridge::cost::Stage;
 
 use crate::burst::Burst;
 use crate::context::Context;
 use crate::express;
+use crate::laps::{Laps, NoLaps};
 use crate::ports::Side;
 use crate::stages::{
     account, antispoof, arp, destination, dhcp, encap, fib, garden, limits, local, next_hop, owner, parse,
@@ -48,62 +50,100 @@ pub fn run(burst: &mut Burst<'_>, context: &mut Context) {
 
 /// Judges every packet of a burst that has no verdict yet by the stages alone.
 pub fn by_stages(burst: &mut Burst<'_>, context: &mut Context) {
-    match (burst.way, burst.port.side) {
-        (Way::Whole, Side::Access(_)) => upstream(burst, context),
-        (Way::Whole, Side::Core(_)) => downstream(burst, context),
-        (Way::Downstream, _) => handed_over(burst, context),
+    timed(burst, context, &mut NoLaps);
+}
+
+/// The same, each stage a lap.
+pub fn timed(burst: &mut Burst<'_>, context: &mut Context, laps: &mut impl Laps) {
+    let (way, side) = (burst.way, burst.port.side);
+    let mut walk = Walk { burst, context, laps };
+    match (way, side) {
+        (Way::Whole, Side::Access(_)) => upstream(&mut walk),
+        (Way::Whole, Side::Core(_)) => downstream(&mut walk),
+        (Way::Downstream, _) => handed_over(&mut walk),
     }
-    debug_assert!(burst.lanes().iter().all(|lane| !lane.is_live()));
+    debug_assert!(walk.burst.lanes().iter().all(|lane| !lane.is_live()));
 }
 
 /// From a subscriber.
-fn upstream(burst: &mut Burst<'_>, context: &mut Context) {
-    parse::run(burst, context);
-    arp::run(burst, context);
-    dhcp::run(burst, context);
-    destination::run(burst, context);
-    owner::run(burst, context);
-    session::find(burst, context);
-    session::verify(burst, context);
-    antispoof::run(burst, context);
-    fib::run(burst, context);
-    local::run(burst, context);
-    garden::run(burst, context, Upstream);
-    police::run(burst, context, Upstream);
-    next_hop::upstream(burst, context);
-    limits::run(burst, context);
-    rewrite::run(burst, context);
-    account::run(burst, context, Upstream);
-    to_receiver(burst, context);
+fn upstream(walk: &mut Walk<'_, '_, impl Laps>) {
+    walk.through(Stage::Parse, parse::run);
+    walk.through(Stage::Arp, arp::run);
+    walk.through(Stage::Dhcp, dhcp::run);
+    walk.through(Stage::Destination, destination::run);
+    walk.through(Stage::Owner, owner::run);
+    walk.through(Stage::Session, |burst, context| {
+        session::find(burst, context);
+        session::verify(burst, context);
+    });
+    walk.through(Stage::Antispoof, antispoof::run);
+    walk.through(Stage::Fib, fib::run);
+    walk.through(Stage::Local, local::run);
+    walk.through(Stage::Garden, |burst, context| {
+        garden::run(burst, context, Upstream)
+    });
+    walk.through(Stage::Police, |burst, context| {
+        police::run(burst, context, Upstream)
+    });
+    walk.through(Stage::NextHop, next_hop::upstream);
+    walk.through(Stage::Limits, limits::run);
+    walk.through(Stage::Rewrite, rewrite::run);
+    walk.through(Stage::Account, |burst, context| {
+        account::run(burst, context, Upstream)
+    });
+    to_receiver(walk);
 }
 
 /// From the core.
-fn downstream(burst: &mut Burst<'_>, context: &mut Context) {
-    parse::run(burst, context);
-    arp::run(burst, context);
-    dhcp::run(burst, context);
-    destination::run(burst, context);
-    owner::run(burst, context);
-    fib::run_to_subscribers(burst, context);
-    local::run(burst, context);
-    next_hop::downstream(burst, context);
-    to_receiver(burst, context);
+fn downstream(walk: &mut Walk<'_, '_, impl Laps>) {
+    walk.through(Stage::Parse, parse::run);
+    walk.through(Stage::Arp, arp::run);
+    walk.through(Stage::Dhcp, dhcp::run);
+    walk.through(Stage::Destination, destination::run);
+    walk.through(Stage::Owner, owner::run);
+    walk.through(Stage::Fib, fib::run_to_subscribers);
+    walk.through(Stage::Local, local::run);
+    walk.through(Stage::NextHop, next_hop::downstream);
+    to_receiver(walk);
 }
 
 /// From a subscriber whose lcore did his half: the frames are as he sent them.
-fn handed_over(burst: &mut Burst<'_>, context: &mut Context) {
-    parse::run(burst, context);
-    fib::run_to_subscribers(burst, context);
-    next_hop::downstream(burst, context);
-    to_receiver(burst, context);
+fn handed_over(walk: &mut Walk<'_, '_, impl Laps>) {
+    walk.through(Stage::Parse, parse::run);
+    walk.through(Stage::Fib, fib::run_to_subscribers);
+    walk.through(Stage::NextHop, next_hop::downstream);
+    to_receiver(walk);
 }
 
 /// To a subscriber: the half that his garden, policer and line have in it.
-fn to_receiver(burst: &mut Burst<'_>, context: &mut Context) {
-    session::receiver(burst, context);
-    garden::run(burst, context, Downstream);
-    police::run(burst, context, Downstream);
-    limits::run(burst, context);
-    encap::run(burst, context);
-    account::run(burst, context, Downstream);
+fn to_receiver(walk: &mut Walk<'_, '_, impl Laps>) {
+    walk.through(Stage::Session, session::receiver);
+    walk.through(Stage::Garden, |burst, context| {
+        garden::run(burst, context, Downstream)
+    });
+    walk.through(Stage::Police, |burst, context| {
+        police::run(burst, context, Downstream)
+    });
+    walk.through(Stage::Limits, limits::run);
+    walk.through(Stage::Encap, encap::run);
+    walk.through(Stage::Account, |burst, context| {
+        account::run(burst, context, Downstream)
+    });
+}
+
+/// A burst on its way, and who is told where a stage ends.
+struct Walk<'b, 'f, L> {
+    burst: &'b mut Burst<'f>,
+    context: &'b mut Context,
+    laps: &'b mut L,
+}
+
+impl<'f, L: Laps> Walk<'_, 'f, L> {
+    #[inline(always)]
+    fn through(&mut self, stage: Stage, run: impl FnOnce(&mut Burst<'f>, &mut Context)) {
+        run(self.burst, self.context);
+        let lanes = self.burst.lanes();
+        self.laps
+            .lap(stage, || lanes.iter().filter(|lane| lane.is_live()).count());
+    }
 }

@@ -1,6 +1,7 @@
 //! Downstream: core port to a subscriber's line.
 
 use arrayvec::ArrayVec;
+use shm_bridge::cost::Stage;
 use shm_bridge::policer::from_ns;
 use shm_bridge::session::RowCells;
 use shm_bridge::{Direction, SessionIndex};
@@ -11,6 +12,7 @@ use super::near::Near;
 use super::rate::Meter;
 use crate::burst::LANES;
 use crate::context::Context;
+use crate::laps::Laps;
 use crate::packet::Packet;
 use crate::ports::{Access, Port, Tagging};
 use crate::simd::prefetch::prefetch;
@@ -53,12 +55,16 @@ pub(super) fn run<P: Packet>(
     now_ns: u64,
     context: &Context,
     gone: &mut Gone,
+    laps: &mut impl Laps,
 ) {
     let mut passengers = Passengers::new_const();
     look(packets, port, context, &mut passengers);
+    laps.lap(Stage::ExpressLook, || passengers.len());
     let mut seats = Seats::new_const();
     find(&passengers, context, &mut seats);
+    laps.lap(Stage::ExpressFind, || seats.len());
     go(packets, &passengers, &seats, now_ns, context, gone);
+    laps.lap(Stage::ExpressGo, || packets.len() - gone.count());
 }
 
 /// Finds the common packets, and asks for where their destinations lead.

@@ -21,23 +21,35 @@ use shm_bridge::Direction;
 pub use gone::Gone;
 
 use crate::context::Context;
+use crate::laps::{Laps, NoLaps};
 use crate::packet::Packet;
 use crate::ports::{Port, Side};
 
 /// Rewrites the common packets among up to [`LANES`](crate::burst::LANES) that `port` received at `now_ns`, and says which they were.
 /// Packets beyond that are left.
 pub fn run<P: Packet>(packets: &mut [P], port: &Port, now_ns: u64, context: &mut Context) -> Gone {
+    timed(packets, port, now_ns, context, &mut NoLaps)
+}
+
+/// The same, each pass a lap.
+pub fn timed<P: Packet>(
+    packets: &mut [P],
+    port: &Port,
+    now_ns: u64,
+    context: &mut Context,
+    laps: &mut impl Laps,
+) -> Gone {
     for packet in packets.iter() {
         packet.bring_near();
     }
     let mut gone = Gone::NONE;
     let direction = match &port.side {
         Side::Access(access) => {
-            upstream::run(packets, port, access, now_ns, context, &mut gone);
+            upstream::run(packets, port, access, now_ns, context, &mut gone, laps);
             Direction::Upstream
         }
         Side::Core(_) => {
-            downstream::run(packets, port, now_ns, context, &mut gone);
+            downstream::run(packets, port, now_ns, context, &mut gone, laps);
             Direction::Downstream
         }
     };

@@ -3,6 +3,7 @@
 use arrayvec::ArrayVec;
 use shm_bridge::access::{AccessKey, Found, Lines};
 use shm_bridge::adjacency::AdjacencyIndex;
+use shm_bridge::cost::Stage;
 use shm_bridge::policer::from_ns;
 use shm_bridge::sides::Tables;
 use shm_bridge::sync::{AtomicU32, Ordering};
@@ -14,6 +15,7 @@ use super::near::Near;
 use super::rate::Meter;
 use crate::burst::LANES;
 use crate::context::Context;
+use crate::laps::Laps;
 use crate::packet::Packet;
 use crate::ports::{Access, Port, Tagging};
 use crate::simd::prefetch::prefetch;
@@ -54,17 +56,18 @@ pub(super) fn run<P: Packet>(
     now_ns: u64,
     context: &Context,
     gone: &mut Gone,
+    laps: &mut impl Laps,
 ) {
     match access.tagging {
-        Tagging::QinQ => way::<P, 8>(packets, port, now_ns, context, gone, |packet| {
+        Tagging::QinQ => way::<P, 8>(packets, port, now_ns, context, gone, laps, |packet| {
             let (head, len) = packet.head()?;
             header::qinq(head, len, port, access)
         }),
-        Tagging::Single => way::<P, 4>(packets, port, now_ns, context, gone, |packet| {
+        Tagging::Single => way::<P, 4>(packets, port, now_ns, context, gone, laps, |packet| {
             let (head, len) = packet.head()?;
             header::single(head, len, port, access)
         }),
-        Tagging::Untagged => way::<P, 0>(packets, port, now_ns, context, gone, |packet| {
+        Tagging::Untagged => way::<P, 0>(packets, port, now_ns, context, gone, laps, |packet| {
             let (head, len) = packet.head()?;
             header::untagged(head, len, port)
         }),
@@ -80,6 +83,7 @@ fn way<P: Packet, const TAGS: usize>(
     now_ns: u64,
     context: &Context,
     gone: &mut Gone,
+    laps: &mut impl Laps,
     parse: impl Fn(&P) -> Option<Header>,
 ) {
     let Some(lines) = context.tables.access.lines(u16::from(port.index)) else {
@@ -87,9 +91,12 @@ fn way<P: Packet, const TAGS: usize>(
     };
     let mut passengers = Passengers::new_const();
     look(packets, lines, context, &mut passengers, parse);
+    laps.lap(Stage::ExpressLook, || passengers.len());
     let mut seats = Seats::new_const();
     find(&passengers, port, &context.tables, &mut seats);
+    laps.lap(Stage::ExpressFind, || seats.len());
     go::<P, TAGS>(packets, &passengers, &seats, port, now_ns, context, gone);
+    laps.lap(Stage::ExpressGo, || packets.len() - gone.count());
 }
 
 /// Finds the common packets, and asks for where their sessions stand and their destinations lead.
