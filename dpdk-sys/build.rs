@@ -19,6 +19,10 @@ const FUNCTIONS: &[&str] = &[
     "rte_eth_dev_get_name_by_port",
     "rte_eth_dev_get_port_by_name",
     "rte_eth_dev_info_get",
+    "rte_eth_dev_rss_hash_conf_get",
+    "rte_eth_dev_rss_hash_update",
+    "rte_eth_dev_rss_reta_query",
+    "rte_eth_dev_rss_reta_update",
     "rte_eth_dev_set_mtu",
     "rte_eth_dev_socket_id",
     "rte_eth_dev_start",
@@ -53,6 +57,8 @@ const TYPES: &[&str] = &[
     "rte_eth_conf",
     "rte_eth_dev_info",
     "rte_eth_link",
+    "rte_eth_rss_conf",
+    "rte_eth_rss_reta_entry64",
     "rte_eth_stats",
     "rte_ether_addr",
     "rte_lcore_state_t",
@@ -77,6 +83,7 @@ const OPAQUE: &[&str] = &[
 /// DPDK's own where bindgen can evaluate the macro, else the ones that bound.h makes of it.
 const CONSTANTS: &[&str] = &[
     "RTE_ETH_NAME_MAX_LEN",
+    "RTE_ETH_RETA_GROUP_SIZE",
     "RTE_MAX_ETHPORTS",
     "RTE_MAX_LCORE",
     "RTE_MEMPOOL_CACHE_MAX_SIZE",

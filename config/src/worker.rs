@@ -28,7 +28,9 @@ pub enum Idle {
 pub enum Spread {
     /// By the NIC where it can hash the subscriber's address, else in software.
     Auto,
-    /// One lcore receives and hands packets to their owners over rings.
+    /// By the NIC; a port that cannot is an error at start.
+    Nic,
+    /// Whichever lcore receives a packet hands it to its owner over a ring.
     Software,
 }
 
@@ -69,6 +71,9 @@ impl Choice for Idle {
 }
 
 impl Choice for Spread {
-    const WORDS: &'static [(&'static str, Spread)] =
-        &[("auto", Spread::Auto), ("software", Spread::Software)];
+    const WORDS: &'static [(&'static str, Spread)] = &[
+        ("auto", Spread::Auto),
+        ("nic", Spread::Nic),
+        ("software", Spread::Software),
+    ];
 }

@@ -332,7 +332,7 @@ const VALUES: &[Case] = &[
         "a spread that does not exist",
         "[worker]\nspread = \"rss\" # <-",
         "worker.spread",
-        "allowed are \"auto\", \"software\"",
+        "allowed are \"auto\", \"nic\", \"software\"",
     ),
     (
         "a burst beyond the lanes",

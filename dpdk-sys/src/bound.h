@@ -25,6 +25,8 @@ static const uint64_t MBUF_F_EXTERNAL = RTE_MBUF_F_EXTERNAL;
 static const uint64_t MBUF_F_INDIRECT = RTE_MBUF_F_INDIRECT;
 
 static const uint64_t ETH_RSS_IPV4 = RTE_ETH_RSS_IPV4;
+static const uint64_t ETH_RSS_FRAG_IPV4 = RTE_ETH_RSS_FRAG_IPV4;
+static const uint64_t ETH_RSS_NONFRAG_IPV4_OTHER = RTE_ETH_RSS_NONFRAG_IPV4_OTHER;
 static const uint64_t ETH_RSS_L3_SRC_ONLY = RTE_ETH_RSS_L3_SRC_ONLY;
 static const uint64_t ETH_RSS_L3_DST_ONLY = RTE_ETH_RSS_L3_DST_ONLY;
 

@@ -51,6 +51,11 @@ int shim_rte_errno(void)
 	return rte_errno;
 }
 
+uint32_t shim_rte_softrss(uint32_t *input, uint32_t words, const uint8_t *key)
+{
+	return rte_softrss(input, words, key);
+}
+
 uint64_t shim_rte_rdtsc(void)
 {
 	return rte_rdtsc();

@@ -9,6 +9,7 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_ring.h>
+#include <rte_thash.h>
 
 /* Data path, a burst at a time. */
 uint16_t shim_rte_eth_rx_burst(uint16_t port, uint16_t queue, struct rte_mbuf **mbufs, uint16_t count);
@@ -24,6 +25,9 @@ unsigned int shim_rte_ring_count(const struct rte_ring *ring);
 /* Thread-local state that DPDK exports as TLS variables. */
 unsigned int shim_rte_lcore_id(void);
 int shim_rte_errno(void);
+
+/* A NIC's hash, as DPDK works it out: `words` of 32 bits in this machine's order, and a key in the NIC's. */
+uint32_t shim_rte_softrss(uint32_t *input, uint32_t words, const uint8_t *key);
 
 /* The cycle counter, for architectures where Rust has no intrinsic. */
 uint64_t shim_rte_rdtsc(void);

@@ -12,11 +12,13 @@ pub mod gateway;
 pub mod homes;
 pub mod hostile;
 pub mod scapy;
+pub mod telemetry;
 pub mod world;
 
 pub use counters::Drops;
 pub use hostile::{Attempt, BNG_MAC};
 pub use scapy::Scapy;
+pub use telemetry::Telemetry;
 pub use world::{activate, activate_all, connect, eventually, sessions, start};
 
 use std::time::Duration;

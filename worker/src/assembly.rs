@@ -1,9 +1,12 @@
 //! Puts the worker together: ports opened, queues divided among lcores, each lcore given its task.
 //!
-//! Slot `i` of the segment is the i-th lcore of EAL. Every lcore has a transmit queue on every port; receive queues are dealt
-//! out in turn. With several lcores a packet that is received by one and belongs to another (see [`crate::owner`]) goes over a
-//! ring of its own for each pair, port and way.
+//! Slot `i` of the segment is the i-th lcore of EAL. Every lcore has a transmit queue on every port; who polls the receive queues is
+//! decided in [`reception`]. With several lcores a packet that is received by one and belongs to another (see [`crate::owner`]) goes
+//! over a ring of its own for each pair, port and way; `/sluice/handoffs` on DPDK's telemetry socket says how many.
 
+pub mod reception;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -13,15 +16,17 @@ use sluice_config::Config;
 
 use crate::context::Context;
 use crate::dpdk::{
-    Eal, Mempool, MempoolConfig, Port, PortConfig, Promiscuous, ReceiveSpread, RxQueue, StopFlag, Timebase,
-    TxQueue, handoff,
+    Capabilities, Eal, HandoffMeter, Mempool, MempoolConfig, Port, PortConfig, Promiscuous, RxQueue,
+    StopFlag, Timebase, TxQueue, handoff,
 };
 use crate::housekeeping::Watched;
 use crate::idle::Idle;
 use crate::lcore::{Arrival, Departure, Receive, Task};
-use crate::owner::{Owners, Spread};
+use crate::owner::Owners;
 use crate::ports::{Ports, Tagging};
 use crate::verdict::Way;
+
+use self::reception::{PortReception, Reception, Strays};
 
 /// Slots of a hand-over ring: 32 bursts, some 10 µs at full rate.
 const HANDOFF_SLOTS: u32 = 1024;
@@ -58,10 +63,18 @@ pub fn assemble(
             side.tables.lcores.capacity()
         );
     }
+    let able = config
+        .ports
+        .iter()
+        .map(|port| Port::capabilities(eal, port.name.as_ref(), port.device.as_ref()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let reception = Reception::plan(config, &able, lcores)?;
     let opened = config
         .ports
         .iter()
-        .map(|port| open(eal, config, port, lcores))
+        .zip(&able)
+        .zip(&reception.ports)
+        .map(|((port, able), reception)| open(eal, config, port, able, reception, lcores))
         .collect::<anyhow::Result<Vec<_>>>()?;
     let ports = Ports::from_config(config);
     let generation = side.generation();
@@ -76,7 +89,7 @@ pub fn assemble(
         let owners = if lcores == 1 {
             Owners::alone(*slot)
         } else {
-            Owners::new(*slot, &slots, Spread::Software)
+            Owners::new(*slot, &slots, reception.spread)
         };
         tasks.push(Task {
             slot: usize::from(*slot),
@@ -97,13 +110,12 @@ pub fn assemble(
     }
 
     let mut watched = Vec::with_capacity(opened.len());
-    for (index, port) in opened.into_iter().enumerate() {
+    for (index, (port, reception)) in opened.into_iter().zip(&reception.ports).enumerate() {
         let hot = *ports
             .get(index as u8)
             .context("more ports than a configuration may have")?;
         for (number, queue) in port.receives.into_iter().enumerate() {
-            // The next port begins where this one ends, so that two ports of one queue each keep two lcores busy.
-            tasks[(index + number) % lcores]
+            tasks[reception.lcore_of(index, number, lcores)]
                 .receives
                 .push(Receive { port: hot, queue });
         }
@@ -112,25 +124,29 @@ pub fn assemble(
         }
         watched.push(port.watched);
     }
-    connect(eal, &mut tasks, &ports)?;
+    let handoffs = connect(eal, &mut tasks, &ports)?;
+    for (index, watched) in (0u8..).zip(&mut watched) {
+        let received = handoffs
+            .iter()
+            .filter(|handoff| handoff.port == index && handoff.way == Way::Whole);
+        watched.strays.meters = received.map(|handoff| handoff.meter.clone()).collect();
+    }
+    answer(eal, config, handoffs)?;
     Ok(Assembly {
         tasks,
         ports: watched,
     })
 }
 
-fn open(eal: &Eal, config: &Config, port: &sluice_config::Port, lcores: usize) -> anyhow::Result<Opened> {
+fn open(
+    eal: &Eal,
+    config: &Config,
+    port: &sluice_config::Port,
+    able: &Capabilities,
+    reception: &PortReception,
+    lcores: usize,
+) -> anyhow::Result<Opened> {
     let name = port.name.to_string();
-    let device = port.device.to_string();
-    let able = Port::capabilities(eal, &name, &device)?;
-    let spreads = match port.access() {
-        Some(_) => able.spreads_by_source,
-        None => able.spreads_by_destination,
-    };
-    let sends = u16::try_from(lcores).context("more lcores than queues can be numbered")?;
-    // The TAP driver wants as many receive queues as transmit queues, and the kernel spreads over them as it likes.
-    let tap = able.driver == "net_tap";
-    let receives = if tap { sends } else { port.queues };
     let pool = Mempool::create(
         eal,
         &MempoolConfig {
@@ -140,34 +156,38 @@ fn open(eal: &Eal, config: &Config, port: &sluice_config::Port, lcores: usize) -
             socket: able.socket,
         },
     )?;
-    let spread = if receives >= 2 && tap {
-        ReceiveSpread::Arbitrary
-    } else if receives < 2 || !spreads {
-        ReceiveSpread::None
-    } else if port.access().is_some() {
-        ReceiveSpread::SourceAddress
-    } else {
-        ReceiveSpread::DestinationAddress
-    };
     let (open, receives, sends) = Port::open(
         eal,
         &PortConfig {
             name: &name,
-            device: &device,
-            rx_queues: receives,
-            tx_queues: sends,
+            device: port.device.as_ref(),
+            rx_queues: reception.queues,
+            tx_queues: u16::try_from(lcores).context("more lcores than queues can be numbered")?,
             mtu: port.mtu,
             tags: tags(port),
             promiscuous: Promiscuous::On,
-            spread,
+            spread: reception.receive_spread(),
         },
         &pool,
     )?;
+    if lcores > 1 {
+        eprintln!("port {name}: {reception}");
+    }
+    if let Some(fault) = open.hashing_fault() {
+        if config.worker.spread == sluice_config::Spread::Nic {
+            bail!("worker.spread is \"nic\", but {fault}");
+        }
+        eprintln!("{fault}; what comes to a wrong lcore is handed over");
+    }
     let watched = Watched {
         port: open,
         pool,
         mbufs: config.worker.mbufs,
         link: LinkState::Absent,
+        strays: Strays {
+            meters: Vec::new(),
+            spread_by: reception.is_by_nic().then(|| able.driver.clone()),
+        },
     };
     Ok(Opened {
         watched,
@@ -185,14 +205,29 @@ fn tags(port: &sluice_config::Port) -> u16 {
     }
 }
 
+/// A ring between two lcores, as it is counted.
+struct Handoff {
+    from: usize,
+    port: u8,
+    way: Way,
+    meter: HandoffMeter,
+}
+
 /// Rings between every two lcores, for each port and way.
-fn connect(eal: &Eal, tasks: &mut [Task], ports: &Ports) -> anyhow::Result<()> {
+fn connect(eal: &Eal, tasks: &mut [Task], ports: &Ports) -> anyhow::Result<Vec<Handoff>> {
+    let mut handoffs = Vec::new();
     for from in 0..tasks.len() {
         for to in (0..tasks.len()).filter(|to| *to != from) {
             for port in ports.iter() {
                 for (way, letter) in [(Way::Whole, 'w'), (Way::Downstream, 'd')] {
                     let name = format!("sluice_{from}_{to}_{}_{letter}", port.index);
                     let (sender, receiver) = handoff(eal, &name, HANDOFF_SLOTS, None)?;
+                    handoffs.push(Handoff {
+                        from,
+                        port: port.index,
+                        way,
+                        meter: sender.meter(),
+                    });
                     let slot = to as u8;
                     tasks[from].departures.push(Departure {
                         slot,
@@ -209,5 +244,37 @@ fn connect(eal: &Eal, tasks: &mut [Task], ports: &Ports) -> anyhow::Result<()> {
             }
         }
     }
+    Ok(handoffs)
+}
+
+/// `/sluice/handoffs`: packets that each lcore received from a port and handed over, `<port>/<lcore slot>`; and those to another
+/// subscriber's lcore, half way, `<port>/<lcore slot>/half_way`. With a port's name only that one's, since an answer has 256 entries.
+fn answer(eal: &Eal, config: &Config, handoffs: Vec<Handoff>) -> anyhow::Result<()> {
+    let names: Vec<String> = config.ports.iter().map(|port| port.name.to_string()).collect();
+    let help =
+        "Packets handed over to the lcores that own them, by port and receiving lcore. Takes a port's name.";
+    eal.add_telemetry("/sluice/handoffs", help, move |wanted, reply| {
+        let mut sums = BTreeMap::<String, u64>::new();
+        for handoff in &handoffs {
+            let Some(name) = names.get(usize::from(handoff.port)) else {
+                continue;
+            };
+            if !wanted.is_empty() && wanted != name {
+                continue;
+            }
+            let half_way = match handoff.way {
+                Way::Whole => "",
+                Way::Downstream => "/half_way",
+            };
+            // Telemetry's keys have few letters.
+            let name = name.replace(|letter: char| !letter.is_ascii_alphanumeric(), "_");
+            *sums
+                .entry(format!("{name}/{}{half_way}", handoff.from))
+                .or_default() += handoff.meter.packets();
+        }
+        for (key, packets) in sums {
+            reply.number(&key, packets);
+        }
+    })?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use shm_bridge::ports::{LinkState, PortStatus};
 use shm_bridge::sides::Tables;
 
+use crate::assembly::reception::Strays;
 use crate::dpdk::{Mempool, Port, StopFlag, Timebase};
 
 /// How often devices are asked and the clock is compared.
@@ -23,6 +24,7 @@ pub struct Watched {
     pub mbufs: u32,
     /// The last link state that was logged.
     pub link: LinkState,
+    pub strays: Strays,
 }
 
 /// Runs until the stop flag is set, and gives the ports back so that they are closed on the main thread.
@@ -37,6 +39,7 @@ pub fn run(
         for (index, watched) in ports.iter_mut().enumerate() {
             let status = watched.status();
             watched.log_change(&status);
+            watched.log_strays(&status);
             if let Some(cells) = tables.ports.get(index) {
                 cells.set(&status);
             }
@@ -85,9 +88,18 @@ impl Watched {
         } else {
             "down"
         };
-        // In one write, so that no other thread's message comes in between.
-        let line = format!("port {}: link {state}\n", self.port.name());
-        // Nobody is left to be told that standard error is gone.
-        let _ = std::io::stderr().write_all(line.as_bytes());
+        log(&format!("port {}: link {state}\n", self.port.name()));
     }
+
+    fn log_strays(&mut self, status: &PortStatus) {
+        if let Some(complaint) = self.strays.complaint(status.rx_packets) {
+            log(&format!("port {}: {complaint}\n", self.port.name()));
+        }
+    }
+}
+
+/// In one write, so that no other thread's message comes in between.
+fn log(line: &str) {
+    // Nobody is left to be told that standard error is gone.
+    let _ = std::io::stderr().write_all(line.as_bytes());
 }

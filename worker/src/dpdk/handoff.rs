@@ -1,10 +1,12 @@
 //! A ring that takes mbufs from the lcore that receives them to the lcore that owns their sessions.
 //!
-//! One sender, one receiver, bounded. Used only where the NIC cannot spread by the subscriber's address.
+//! One sender, one receiver, bounded. Used only where the NIC cannot spread by the subscriber's address. What goes through is
+//! counted, for whoever wants to know how much of it there is ([`HandoffMeter`]).
 
 use std::ffi::{CString, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use dpdk_sys as sys;
 
@@ -42,6 +44,7 @@ pub fn handoff(
     Ok((
         HandoffSender {
             ring: Arc::clone(&ring),
+            meter: HandoffMeter::default(),
         },
         HandoffReceiver { ring },
     ))
@@ -59,9 +62,38 @@ pub struct HandoffError {
 #[derive(Debug)]
 pub struct HandoffSender {
     ring: Arc<Ring>,
+    meter: HandoffMeter,
+}
+
+/// How many packets went through a ring. It outlives the ring.
+#[derive(Debug, Clone, Default)]
+pub struct HandoffMeter {
+    count: Arc<Count>,
+}
+
+/// Written by the sender alone, on a cache line of its own.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Count(AtomicU64);
+
+impl HandoffMeter {
+    pub fn packets(&self) -> u64 {
+        self.count.0.load(Ordering::Relaxed)
+    }
+
+    /// One writer, so that no locked instruction is needed.
+    pub(crate) fn add(&self, packets: usize) {
+        self.count
+            .0
+            .store(self.packets().wrapping_add(packets as u64), Ordering::Relaxed);
+    }
 }
 
 impl HandoffSender {
+    pub fn meter(&self) -> HandoffMeter {
+        self.meter.clone()
+    }
+
     /// Hands packets over, in order, and returns how many; those that found no slot stay in the burst.
     #[inline]
     pub fn send(&mut self, burst: &mut MbufBurst) -> usize {
@@ -71,12 +103,14 @@ impl HandoffSender {
         let ring = self.ring.raw.as_ptr();
         // SAFETY: one producer (&mut, one sender per ring). The ring owns the mbufs that it took; the other end turns
         // them into owned ones again. Pointers to mbufs are pointers to objects for the ring.
-        unsafe {
+        let taken = unsafe {
             burst.take_with(|slots, count| {
                 sys::shim_rte_ring_sp_enqueue_burst(ring, slots.cast::<*mut c_void>(), u32::from(count))
                     as u16
             })
-        }
+        };
+        self.meter.add(taken);
+        taken
     }
 }
 

@@ -40,13 +40,14 @@ mod telemetry;
 pub use clock::{Clock, Timebase};
 pub use eal::{Eal, EalError};
 pub use errno::Errno;
-pub use handoff::{HandoffError, HandoffReceiver, HandoffSender, handoff};
+pub use handoff::{HandoffError, HandoffMeter, HandoffReceiver, HandoffSender, handoff};
 pub use lcores::{LaunchError, Lcore, LcoreHandle, LcoreId, LcorePanicked};
 pub use mbuf::{Mbuf, StrippedTags, Window};
 pub use mbuf_burst::{BURST_MAX, MbufBurst};
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
 pub use port::{
-    Capabilities, FrameShortage, Link, Port, PortConfig, PortError, PortStats, Promiscuous, ReceiveSpread,
+    Addresses, Capabilities, FrameShortage, Hashing, Link, Port, PortConfig, PortError, PortStats,
+    Promiscuous, ReceiveSpread,
 };
 pub use queue::{RxQueue, TxQueue};
 pub use stop::StopFlag;

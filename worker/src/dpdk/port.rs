@@ -3,6 +3,7 @@
 mod capabilities;
 mod error;
 mod frame_size;
+mod hashing;
 mod opening;
 mod tap_mtu;
 
@@ -13,6 +14,7 @@ use dpdk_sys as sys;
 pub use self::capabilities::Capabilities;
 pub use self::error::PortError;
 pub use self::frame_size::FrameShortage;
+pub use self::hashing::{Addresses, Hashing};
 
 use self::opening::Device;
 use super::eal::{Eal, EalShared};
@@ -32,7 +34,7 @@ pub struct PortConfig<'a> {
     /// The most VLAN tags that a frame carries here; the device is asked to take frames longer by so much.
     pub tags: u16,
     pub promiscuous: Promiscuous,
-    pub spread: ReceiveSpread,
+    pub spread: ReceiveSpread<'a>,
 }
 
 /// Whether the device hands up frames for other MACs than its own. The BNG's MAC is a virtual one that the device does
@@ -43,16 +45,13 @@ pub enum Promiscuous {
     Off,
 }
 
-/// How the NIC chooses among several receive queues. A session's direction must come to one queue, so only a hash over
-/// the subscriber's address alone will do, and anything else is one queue or handing over in software.
+/// How the NIC chooses among several receive queues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReceiveSpread {
+pub enum ReceiveSpread<'a> {
     /// One receive queue.
     None,
-    /// For access ports.
-    SourceAddress,
-    /// For core ports.
-    DestinationAddress,
+    /// By a hash of addresses, with our key and table.
+    Hashed(Hashing<'a>),
     /// Several queues that the device fills as it likes.
     Arbitrary,
 }
@@ -85,6 +84,7 @@ pub struct Port {
     open: Arc<OpenPort>,
     socket: Option<u32>,
     frame_shortage: Option<FrameShortage>,
+    hashing_fault: Option<PortError>,
 }
 
 impl Port {
@@ -105,18 +105,24 @@ impl Port {
         device.check(config, &capabilities)?;
         let mtu = device.choose_mtu(config, &capabilities)?;
 
-        device.configure(config, mtu)?;
+        let key = config.spread.key();
+        device.configure(config, mtu, &key)?;
         // From here on the device is ours to close, whatever fails. (Configuring a started one is refused, so that
         // there is never a second owner of its queues.)
         let open = Arc::new(OpenPort {
             id: device.id(),
             name: config.name.into(),
+            _key: key,
             _pool: pool.clone(),
             _eal: Arc::clone(&eal.shared),
         });
         device.set_mtu(mtu)?;
         device.set_up_queues(config, pool, capabilities.socket)?;
         device.start(config.promiscuous)?;
+        let hashing_fault = match &config.spread {
+            ReceiveSpread::Hashed(hashing) => device.set_hashing(hashing).err(),
+            ReceiveSpread::None | ReceiveSpread::Arbitrary => None,
+        };
 
         let rx = (0..config.rx_queues)
             .map(|queue| RxQueue::new(Arc::clone(&open), queue))
@@ -130,6 +136,7 @@ impl Port {
                 open,
                 socket: capabilities.socket,
                 frame_shortage,
+                hashing_fault,
             },
             rx,
             tx,
@@ -151,6 +158,11 @@ impl Port {
 
     pub fn frame_shortage(&self) -> Option<FrameShortage> {
         self.frame_shortage
+    }
+
+    /// Why the device does not hash as it was told to, though it said it could: packets may come to any queue.
+    pub fn hashing_fault(&self) -> Option<&PortError> {
+        self.hashing_fault.as_ref()
     }
 
     /// The link as the driver last saw it; never waits. A device that cannot tell is down.
@@ -202,6 +214,8 @@ impl Port {
 pub(super) struct OpenPort {
     id: u16,
     name: Box<str>,
+    /// The configuration that ethdev keeps of a port points to it.
+    _key: Box<[u8]>,
     /// The receive queues hold mbufs of it.
     _pool: Mempool,
     _eal: Arc<EalShared>,

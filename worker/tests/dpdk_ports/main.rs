@@ -3,6 +3,7 @@
 //! EAL starts once a process, so every story runs in a process of its own ([`story::in_own_process`]).
 
 mod devices;
+mod hashing;
 mod lcores;
 mod lifetime;
 mod queues;

@@ -12,6 +12,7 @@ mod handing_over;
 mod icmp_errors;
 mod ipv4_rules;
 mod local;
+mod nic_spread;
 mod policing;
 mod routes;
 mod spoofing;

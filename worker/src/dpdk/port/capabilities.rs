@@ -12,8 +12,14 @@ pub struct Capabilities {
     pub tx_queues_max: u16,
     /// The longest frame it says it takes. net_af_packet and net_memif say 1518 and take more.
     pub frame_bytes_max: u32,
-    pub spreads_by_source: bool,
-    pub spreads_by_destination: bool,
+    /// Which addresses of IPv4 it can hash to choose a queue: the source alone, the destination alone, or any.
+    pub hashes_source: bool,
+    pub hashes_destination: bool,
+    pub hashes_ipv4: bool,
+    /// Entries of its table from hash to queue; 0 where it has none.
+    pub table_entries: u16,
+    /// Bytes of its key; 0 where it does not say.
+    pub key_bytes: u8,
     /// `None` where the device is on no socket, as virtual ones.
     pub socket: Option<u32>,
 }
@@ -40,8 +46,11 @@ impl Capabilities {
             rx_queues_max: info.max_rx_queues,
             tx_queues_max: info.max_tx_queues,
             frame_bytes_max: info.max_rx_pktlen,
-            spreads_by_source: hashes(sys::ETH_RSS_L3_SRC_ONLY),
-            spreads_by_destination: hashes(sys::ETH_RSS_L3_DST_ONLY),
+            hashes_source: hashes(sys::ETH_RSS_L3_SRC_ONLY),
+            hashes_destination: hashes(sys::ETH_RSS_L3_DST_ONLY),
+            hashes_ipv4: hashes(0),
+            table_entries: info.reta_size,
+            key_bytes: info.hash_key_size,
             socket: u32::try_from(socket).ok(),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::ReceiveSpread;
+use super::Addresses;
 use crate::dpdk::errno::Errno;
 
 #[derive(Debug, thiserror::Error)]
@@ -35,12 +35,24 @@ pub enum PortError {
         mtu: u16,
         max: u16,
     },
-    #[error("port {port} ({device}): the {driver} driver cannot spread by {spread:?}; use one receive queue")]
-    Spread {
+    #[error("port {port} ({device}): the {driver} driver cannot hash {addresses}")]
+    Hash {
         port: String,
         device: String,
         driver: String,
-        spread: ReceiveSpread,
+        addresses: Addresses,
+    },
+    #[error("port {port} ({device}): {queues} receive queues, and nothing says how to choose among them")]
+    NoSpread {
+        port: String,
+        device: String,
+        queues: u16,
+    },
+    #[error("port {port} ({device}): the device has kept another {what} than it was given")]
+    NotTaken {
+        port: String,
+        device: String,
+        what: &'static str,
     },
     #[error("port {port} ({device}): {step}: {errno}")]
     Call {

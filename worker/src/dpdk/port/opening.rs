@@ -14,10 +14,10 @@ const DESCRIPTORS: u16 = 1024;
 
 /// A device that EAL has found, with the two names that errors tell.
 pub(super) struct Device<'a> {
-    port: &'a str,
-    device: &'a str,
-    id: u16,
-    info: sys::rte_eth_dev_info,
+    pub(super) port: &'a str,
+    pub(super) device: &'a str,
+    pub(super) id: u16,
+    pub(super) info: sys::rte_eth_dev_info,
 }
 
 impl<'a> Device<'a> {
@@ -68,37 +68,39 @@ impl<'a> Device<'a> {
         if config.tx_queues > able.tx_queues_max {
             return Err(too_many("transmit", config.tx_queues, able.tx_queues_max));
         }
-        let spreads = match config.spread {
-            ReceiveSpread::None => config.rx_queues <= 1,
-            ReceiveSpread::SourceAddress => able.spreads_by_source,
-            ReceiveSpread::DestinationAddress => able.spreads_by_destination,
-            ReceiveSpread::Arbitrary => true,
-        };
-        if !spreads {
-            return Err(PortError::Spread {
+        match config.spread {
+            ReceiveSpread::None if config.rx_queues > 1 => Err(PortError::NoSpread {
+                port: self.port.to_owned(),
+                device: self.device.to_owned(),
+                queues: config.rx_queues,
+            }),
+            ReceiveSpread::Hashed(hashing) if !able.can_hash(hashing.addresses) => Err(PortError::Hash {
                 port: self.port.to_owned(),
                 device: self.device.to_owned(),
                 driver: able.driver.clone(),
-                spread: config.spread,
-            });
+                addresses: hashing.addresses,
+            }),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// No offload is asked for: tags stay in the frame, checksums are ours, frames stay in one buffer.
-    pub(super) fn configure(&self, config: &PortConfig<'_>, mtu: DeviceMtu) -> Result<(), PortError> {
+    ///
+    /// `key` must outlive the port: ethdev keeps a pointer to it.
+    pub(super) fn configure(
+        &self,
+        config: &PortConfig<'_>,
+        mtu: DeviceMtu,
+        key: &[u8],
+    ) -> Result<(), PortError> {
         let mut conf = sys::rte_eth_conf::default();
         conf.rxmode.mtu = u32::from(mtu.value());
-        let addresses = match config.spread {
-            ReceiveSpread::None | ReceiveSpread::Arbitrary => None,
-            ReceiveSpread::SourceAddress => Some(sys::ETH_RSS_L3_SRC_ONLY),
-            ReceiveSpread::DestinationAddress => Some(sys::ETH_RSS_L3_DST_ONLY),
-        };
-        if let Some(addresses) = addresses {
+        if let ReceiveSpread::Hashed(hashing) = config.spread {
             conf.rxmode.mq_mode = sys::rte_eth_rx_mq_mode::RTE_ETH_MQ_RX_RSS;
-            conf.rx_adv_conf.rss_conf.rss_hf = sys::ETH_RSS_IPV4 | addresses;
+            conf.rx_adv_conf.rss_conf = self.hash_fields(hashing.addresses, key);
         }
-        // SAFETY: a known port that nothing polls yet; the configuration is read and copied.
+        // SAFETY: a known port that nothing polls yet; the configuration is read and copied, and the key that it points to is
+        // the OpenPort's, which closes the port before it lets go of it. Drivers only read it.
         let code = unsafe { sys::rte_eth_dev_configure(self.id, config.rx_queues, config.tx_queues, &conf) };
         self.call("configure", code)
     }
@@ -185,7 +187,7 @@ impl<'a> Device<'a> {
         Ok(())
     }
 
-    fn call(&self, step: &str, code: c_int) -> Result<(), PortError> {
+    pub(super) fn call(&self, step: &str, code: c_int) -> Result<(), PortError> {
         if code >= 0 {
             Ok(())
         } else {

@@ -78,8 +78,11 @@ fn a_driver_that_says_less_than_needed_is_worth_a_warning() {
         rx_queues_max: 1,
         tx_queues_max: 1,
         frame_bytes_max,
-        spreads_by_source: false,
-        spreads_by_destination: false,
+        hashes_source: false,
+        hashes_destination: false,
+        hashes_ipv4: false,
+        table_entries: 0,
+        key_bytes: 0,
         socket: None,
     };
 
