@@ -5,6 +5,7 @@
 #   make check     formatting, lints, documentation
 #   make e2e STORY=lease          one end-to-end story (tests/*.rs)
 #   make model     the loom models of the shared structures
+#   make budget    instructions a packet, by stage, within bench/budget.json; make budget-bless writes it
 #   make bench     the pipeline beside testpmd and l3fwd on the same frames (wants an idle machine)
 #   make bench-short   the headline rows, in under five minutes
 
@@ -15,9 +16,10 @@ STORY ?= lease
 # Everything that needs DPDK is behind one feature of the worker. Not `sluice-worker/dpdk`: the worker depends on itself for its
 # tests, and cargo takes that for the dependency's feature and builds no binary.
 DPDK = --features dpdk
+COUNTED = $(or $(CARGO_TARGET_DIR),target)/budget/sluice-instructions
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-.PHONY: demo test check setup build build-debug e2e model bench bench-short bench-build
+.PHONY: demo test check setup build build-debug e2e model budget budget-bless budget-build bench bench-short bench-build
 
 demo: setup build
 	$(SUDO) target/release/sluice demo --scenario $(SCENARIO) $(DEMO)
@@ -50,6 +52,17 @@ e2e: setup build-debug
 
 model:
 	RUSTFLAGS="--cfg loom" $(CARGO) test -p shm-bridge --release --target-dir target/loom --lib models
+
+budget: budget-build
+	$(CARGO) run -q -p sluice-bench --bin sluice-budget -- check --program $(COUNTED)
+
+budget-bless: budget-build
+	$(CARGO) run -q -p sluice-bench --bin sluice-budget -- bless --program $(COUNTED)
+
+# Without DPDK, and without what tests depend on: only the pipeline and what it is made of.
+budget-build:
+	@tests/setup-packages.sh
+	$(CARGO) build --profile budget -p sluice-worker --features testkit --bin sluice-instructions
 
 bench: bench-build
 	$(SUDO) ./hugepage-setup.sh reserve --pages 3400

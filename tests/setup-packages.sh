@@ -4,7 +4,7 @@ set -euo pipefail
 
 readonly BUILD=(pkg-config libdpdk-dev libclang-dev clang)
 readonly RUN=(dpdk iproute2 iputils-ping udhcpc isc-dhcp-client dhcpcd5)
-readonly TEST=(python3-scapy tshark kea-admin shellcheck)
+readonly TEST=(python3-scapy tshark kea-admin shellcheck valgrind)
 
 missing=()
 for package in "${BUILD[@]}" "${RUN[@]}" "${TEST[@]}"; do

@@ -8,6 +8,7 @@
 //! What can be trusted on a shared machine are ratios between programs run in turn, each a fresh process; see RESULTS.md.
 #![deny(unsafe_code)]
 
+pub mod budget;
 pub mod figures;
 pub mod memory;
 pub mod meter;
