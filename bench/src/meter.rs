@@ -8,12 +8,17 @@ use anyhow::{Context, bail};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType};
 use serde_json::Value;
 
+/// With less of a core a window says more about the neighbours than about the program.
+const SHARE_MIN: f64 = 0.9;
+/// How long a start waits for its first good window: a busy minute does not end an hour's run.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// One window of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Packets received per second of on-CPU time of the busiest thread, in millions.
+    /// Packets received per second of on-CPU time of the busiest threads together, in millions: the rate of one lcore.
     pub mpps: f64,
-    /// How much of the window that thread had the core.
+    /// How much of the window the one of them that had least had a core.
     pub share: f64,
 }
 
@@ -104,31 +109,35 @@ impl Telemetry {
         Ok(seconds)
     }
 
-    /// Measures windows of `length`; those in which the program had less than 90 % of a core are thrown away and measured again,
-    /// four times as many at most.
-    pub fn measure(&self, windows: usize, length: Duration) -> anyhow::Result<Vec<Window>> {
+    /// Measures windows of `length` of a program with so many busy threads; those in which one of them had less than 90 % of a core
+    /// are thrown away and measured again: four times as many at most, or until there is one.
+    pub fn measure(&self, lcores: usize, windows: usize, length: Duration) -> anyhow::Result<Vec<Window>> {
         let mut kept = Vec::new();
-        for _ in 0..4 * windows {
-            if kept.len() == windows {
+        let deadline = Instant::now() + PATIENCE;
+        for tried in 0.. {
+            let enough = kept.len() == windows || (tried >= 4 * windows && !kept.is_empty());
+            if enough || Instant::now() > deadline {
                 break;
             }
             let (start, packets, cpu) = (Instant::now(), self.received()?, self.cpu()?);
             std::thread::sleep(length);
             let (now, received, after) = (start.elapsed(), self.received()?, self.cpu()?);
-            let used = after
+            let mut used: Vec<f64> = after
                 .iter()
                 .filter_map(|(task, s)| cpu.iter().find(|(t, _)| t == task).map(|(_, before)| s - before))
-                .fold(0.0, f64::max);
-            let share = used / now.as_secs_f64();
-            if share >= 0.9 {
+                .collect();
+            used.sort_by(|a, b| b.total_cmp(a));
+            used.truncate(lcores);
+            let share = used.last().copied().unwrap_or(0.0) / now.as_secs_f64();
+            if share >= SHARE_MIN {
                 kept.push(Window {
-                    mpps: (received - packets) as f64 / used / 1e6,
+                    mpps: (received - packets) as f64 / used.iter().sum::<f64>() / 1e6,
                     share,
                 });
             }
         }
         if kept.is_empty() {
-            bail!("the program never had 90 % of a core: is something else running?");
+            bail!("for {PATIENCE:?} the program never had 90 % of a core: is something else running?");
         }
         Ok(kept)
     }

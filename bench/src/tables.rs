@@ -12,58 +12,49 @@ use shm_bridge::policer::{Profile, Rate};
 use shm_bridge::session::{Policy, Row, RowState, mac_bits};
 use shm_bridge::{ControlSide, SessionIndex};
 
-use crate::traffic::{self, NEXT_HOP_MAC, Subscriber};
+use crate::layout::Layout;
+use crate::traffic::network::{self, HARNESS, subscriber};
 
-/// Indexes of the ports in the configuration that [`crate::peers`] writes.
-pub const ACCESS_PORT: u16 = 0;
-pub const CORE_PORT: u8 = 1;
+/// The core's next hop.
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 /// Enters `sessions` active sessions, each policed to 10 Gbit/s both ways, and a resolved default route.
-pub fn fill(control: &ControlSide, sessions: u32) -> anyhow::Result<Filled> {
+pub fn fill(control: &ControlSide, sessions: u32, layout: Layout) -> anyhow::Result<Filled> {
     let tables = &control.tables;
     let mut access = AccessWriter::attach(tables.access.clone());
     let mut fib = FibWriter::attach(tables.fib.clone());
     tables
         .policers
         .fill(1, Profile::new(Rate::with_default_burst(10_000_000_000)));
-    tables.adjacencies.set(
-        AdjacencyIndex(0),
-        Ipv4Addr::new(192, 0, 2, 1),
-        Some(NextHop {
-            mac: NEXT_HOP_MAC,
-            port: CORE_PORT,
-        }),
-    );
+    let next_hop = NextHop {
+        mac: HARNESS.next_hop_mac,
+        port: layout.core_port(),
+    };
+    tables.adjacencies.set(AdjacencyIndex(0), GATEWAY, Some(next_hop));
     fib.load(
         Prefix::new(Ipv4Addr::UNSPECIFIED, 0),
         Leaf::Adjacency(AdjacencyIndex(0)),
     );
     for index in 0..sessions {
-        let subscriber = Subscriber::new(index);
+        let subscriber = subscriber(index);
+        let ipv4 = Ipv4Addr::from(subscriber.ipv4);
         let row = SessionIndex::new(index + 1).context("row numbers start at 1")?;
         let key = AccessKey {
-            port: ACCESS_PORT,
+            port: layout.port_of(index),
             s_vlan: subscriber.s_vlan,
             c_vlan: subscriber.c_vlan,
             mac: mac_bits(subscriber.mac),
         };
-        let mut image = Row::ipv4(
-            subscriber.ipv4,
-            10,
-            key.port,
-            key.s_vlan,
-            key.c_vlan,
-            subscriber.mac,
-        );
+        let mut image = Row::ipv4(ipv4, 10, key.port, key.s_vlan, key.c_vlan, subscriber.mac);
         image.policy = Policy::new(RowState::Active).with_policers(1, 1);
         tables
             .rows
             .get(row)
             .with_context(|| format!("no row {}: raise limits.sessions", row.get()))?
             .fill(&image);
-        access.configure(ACCESS_PORT, key.s_vlan, Some(LineModel::OneToOne));
+        access.configure(key.port, key.s_vlan, Some(LineModel::OneToOne));
         access.set(&key, row, &tables.rows)?;
-        fib.load(Prefix::host(subscriber.ipv4), Leaf::Session(row));
+        fib.load(Prefix::host(ipv4), Leaf::Session(row));
     }
     fib.reconcile()?;
     gardens(control)?;
@@ -76,6 +67,7 @@ pub fn fill(control: &ControlSide, sessions: u32) -> anyhow::Result<Filled> {
             .collect(),
         access,
         fib,
+        next_hop,
         count: 0,
     })
 }
@@ -92,9 +84,9 @@ fn gardens(control: &ControlSide) -> anyhow::Result<()> {
         protocol: (number % 2 == 1).then_some(17),
         ports: (number % 2 == 1).then_some((9, 9)),
     };
-    let wide: Vec<Rule> = (0..64).map(|n| rule(n, traffic::garden_prefix(n), 16)).collect();
-    let narrow: Vec<Rule> = (0..traffic::GARDEN_PREFIXES)
-        .map(|n| rule(n, traffic::garden_prefix(n), 24))
+    let wide: Vec<Rule> = (0..64).map(|n| rule(n, network::garden_prefix(n), 16)).collect();
+    let narrow: Vec<Rule> = (0..network::GARDEN_PREFIXES)
+        .map(|n| rule(n, network::garden_prefix(n), 24))
         .collect();
     let profiles = [(GARDEN_64, &wide[..]), (GARDEN_10K, &narrow[..])];
     GardenWriter::attach(control.tables.gardens.clone()).publish(profiles)?;
@@ -110,18 +102,21 @@ pub struct Filled {
     spare: VecDeque<(SessionIndex, u64)>,
     access: AccessWriter,
     fib: FibWriter,
+    next_hop: NextHop,
     count: u32,
 }
 
 impl Filled {
-    /// Every session is active (`None`) or in a garden.
-    pub fn set_policies(&self, control: &ControlSide, garden: Option<u8>) {
-        let policy = match garden {
-            None => Policy::new(RowState::Active),
-            Some(profile) => Policy::new(RowState::Wgar).with_garden(profile),
-        };
-        for row in self.rows.iter().filter_map(|row| control.tables.rows.get(*row)) {
-            row.set_policy(policy.with_policers(1, 1));
+    /// Each session is active (`None`) or in a garden.
+    pub fn set_policies(&self, control: &ControlSide, garden: impl Fn(u32) -> Option<u8>) {
+        for (session, row) in (0u32..).zip(&self.rows) {
+            let policy = match garden(session) {
+                None => Policy::new(RowState::Active),
+                Some(profile) => Policy::new(RowState::Wgar).with_garden(profile),
+            };
+            if let Some(row) = control.tables.rows.get(*row) {
+                row.set_policy(policy.with_policers(1, 1));
+            }
         }
     }
 
@@ -135,13 +130,9 @@ impl Filled {
         match self.count % 4 {
             0 => row.set_policy(Policy::new(RowState::Active).with_policers(1, 1)),
             1 => {
-                let hop = NextHop {
-                    mac: NEXT_HOP_MAC,
-                    port: CORE_PORT,
-                };
                 tables
                     .adjacencies
-                    .set(AdjacencyIndex(0), Ipv4Addr::new(192, 0, 2, 1), Some(hop));
+                    .set(AdjacencyIndex(0), GATEWAY, Some(self.next_hop));
             }
             2 => {
                 // 64 addresses that nobody sends to.

@@ -14,15 +14,13 @@ use sluice_config::{IdRanges, MacAddr};
 use sluice_worker::dpdk::{
     Eal, Mempool, MempoolConfig, Port, PortConfig, Promiscuous, ReceiveSpread, StopFlag, Timebase,
 };
-use sluice_worker::ndr::frames::{FRAME_BYTES_LARGEST, FRAME_BYTES_SMALLEST, Frames};
+use sluice_worker::ndr::frames::{FRAME_BYTES_LARGEST, FRAME_BYTES_SMALLEST, Frames, IMIX};
 use sluice_worker::ndr::search::{Found, Outcome, search};
 use sluice_worker::ndr::subscribers::Subscribers;
 use sluice_worker::ndr::trial::{Flow, Plan, Report, Side, Tester};
 
 /// Preamble, start delimiter and gap of a frame on the line.
 const LINE_OVERHEAD_BYTES: f64 = 20.0;
-/// 7:4:1, 354 bytes on average.
-const IMIX: [usize; 12] = [64, 570, 64, 64, 570, 64, 1518, 64, 570, 64, 64, 570];
 const LINK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Finds the highest rate without loss between two ports.
