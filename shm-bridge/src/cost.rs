@@ -133,6 +133,75 @@ impl CostCells {
     pub fn stage(&self, stage: Stage) -> &StageCells {
         &self.stages[stage as usize]
     }
+
+    /// What was measured so far.
+    pub fn read(&self) -> Cost {
+        let mut stages = [StageCost::default(); STAGES];
+        for (stage, cells) in stages.iter_mut().zip(&self.stages) {
+            *stage = StageCost {
+                packets: cells.packets.get(),
+                tsc: cells.tsc.get(),
+            };
+        }
+        Cost {
+            one_in: self.one_in.get(),
+            tsc_hz: self.tsc_hz.get(),
+            clock_tsc: self.clock_tsc.get(),
+            bursts: self.bursts.get(),
+            packets: self.packets.get(),
+            stages,
+        }
+    }
+}
+
+const STAGES: usize = Stage::ALL.len();
+
+/// [`CostCells`] by value. They come from another process: any number may stand here.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    pub one_in: u64,
+    pub tsc_hz: u64,
+    pub clock_tsc: u64,
+    pub bursts: u64,
+    pub packets: u64,
+    stages: [StageCost; STAGES],
+}
+
+/// [`StageCells`] by value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageCost {
+    pub packets: u64,
+    pub tsc: u64,
+}
+
+impl Cost {
+    pub fn stage(&self, stage: Stage) -> StageCost {
+        self.stages[stage as usize]
+    }
+
+    /// All stages with what they took.
+    pub fn stages(&self) -> impl Iterator<Item = (Stage, StageCost)> + '_ {
+        Stage::ALL.iter().map(|stage| (*stage, self.stage(*stage)))
+    }
+
+    /// Ticks of all stages that `chosen` holds for.
+    pub fn tsc(&self, chosen: impl Fn(Stage) -> bool) -> u64 {
+        self.stages()
+            .filter(|(stage, _)| chosen(*stage))
+            .fold(0, |sum, (_, cost)| sum.wrapping_add(cost.tsc))
+    }
+
+    /// What was measured after `earlier` was read.
+    pub fn since(&self, earlier: &Cost) -> Cost {
+        let mut since = self.clone();
+        since.bursts = since.bursts.wrapping_sub(earlier.bursts);
+        since.packets = since.packets.wrapping_sub(earlier.packets);
+        for (stage, earlier) in since.stages.iter_mut().zip(&earlier.stages) {
+            stage.packets = stage.packets.wrapping_sub(earlier.packets);
+            stage.tsc = stage.tsc.wrapping_sub(earlier.tsc);
+        }
+        since
+    }
 }
 
 /// The cost blocks, by slot.

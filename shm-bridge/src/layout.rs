@@ -6,6 +6,7 @@
 
 use crate::access::{BucketCells, PORTS_MAX, VLANS};
 use crate::adjacency::AdjacencyCells;
+use crate::cost::{CostCells, Stage};
 use crate::counters::LcoreCells;
 use crate::fib::{GROUP, TBL24};
 use crate::garden::HALVES;
@@ -25,7 +26,7 @@ pub const REGION_ALIGN: usize = 2 << 20;
 pub const HEADER_WORDS: usize = 64;
 
 /// Named numbers that must be equal on both sides.
-pub const FINGERPRINT: [(&str, u64); 16] = [
+pub const FINGERPRINT: [(&str, u64); 18] = [
     ("session row size", size_of::<RowCells>() as u64),
     ("session state size", size_of::<StateCells>() as u64),
     ("access bucket size", size_of::<BucketCells>() as u64),
@@ -35,12 +36,14 @@ pub const FINGERPRINT: [(&str, u64); 16] = [
     ("policer profile size", size_of::<ProfileCells>() as u64),
     ("lcore block size", size_of::<LcoreCells>() as u64),
     ("latency histogram size", size_of::<HistogramCells>() as u64),
+    ("cost block size", size_of::<CostCells>() as u64),
     ("port status size", size_of::<PortStatusCells>() as u64),
     ("ring slot size", size_of::<Slot>() as u64),
     ("ports", PORTS_MAX as u64),
     ("order and size of tables", Layout::of(&Geometry::DEFAULT).hash()),
     ("drop reasons", hash(DropReason::LABELS)),
     ("punt reasons", hash(PuntReason::LABELS)),
+    ("stages", hash(Stage::LABELS)),
     // Raised by hand when the meaning of a word changes but no size does.
     ("meaning", 3),
 ];
@@ -271,6 +274,7 @@ layout! { geometry:
         ports: PortStatusCells = PORTS_MAX,
         lcores: LcoreCells = geometry.lcores as usize,
         latencies: [HistogramCells; 2] = geometry.lcores as usize,
+        costs: CostCells = geometry.lcores as usize,
         states: StateCells = geometry.sessions as usize,
         punt_slots: Slot = geometry.lcores as usize * geometry.ring_slots as usize,
         punt_heads: [Word; 8] = geometry.lcores as usize,

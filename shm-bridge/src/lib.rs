@@ -7,7 +7,7 @@
 //!  preamble          who made the segment, its geometry, the layout fingerprint   (written once, by the creator)
 //!  control region    header · session rows · access index · FIB · adjacencies ·
 //!                    garden · policer profiles · inject slots and heads · punt tails
-//!  worker region     header · lcore blocks (epoch, counters, latency) ·
+//!  worker region     header · lcore blocks (epoch, counters, latency, cost) ·
 //!                    session states · punt slots and heads · inject tails
 //! ```
 //!

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::access::AccessIndex;
 use crate::adjacency::Adjacencies;
+use crate::cost::Costs;
 use crate::counters::Lcores;
 use crate::epoch;
 use crate::fib::Fib;
@@ -46,6 +47,7 @@ pub struct Tables {
     pub policers: Profiles,
     pub lcores: Lcores,
     pub latencies: Latencies,
+    pub costs: Costs,
     pub ports: PortStatuses,
     control_header: Shared<AtomicU64>,
     worker_header: Shared<AtomicU64>,
@@ -91,6 +93,7 @@ impl Tables {
             policers: Profiles(control(layout.policers).table()),
             lcores: Lcores(worker(layout.lcores).table()),
             latencies: Latencies(worker(layout.latencies).table()),
+            costs: Costs(worker(layout.costs).table()),
             ports: PortStatuses(worker(layout.ports).table()),
             control_header,
             worker_header: worker(layout.worker_header).table(),

@@ -21,6 +21,7 @@ use crate::dpdk::{
 };
 use crate::housekeeping::Watched;
 use crate::idle::Idle;
+use crate::laps::Sampler;
 use crate::lcore::{Arrival, Departure, Receive, Task};
 use crate::owner::Owners;
 use crate::ports::{Ports, Tagging};
@@ -104,6 +105,7 @@ pub fn assemble(
             pool: pool.clone(),
             burst: usize::from(config.worker.burst),
             idle: Idle::new(config.worker.idle),
+            sampler: Sampler::new(config.worker.measure_one_in),
             stop: stop.clone(),
             generation,
         });

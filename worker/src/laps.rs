@@ -20,7 +20,7 @@ pub trait Laps {
     /// `stage` ends here; of what it leaves behind the next one has so many packets.
     fn lap(&mut self, stage: Stage, next: impl FnOnce() -> usize);
 
-    /// What begins here has so many packets.
+    /// The stage under way has so many packets.
     fn begin(&mut self, packets: usize);
 }
 
@@ -94,7 +94,6 @@ impl Laps for Clocked {
     #[inline]
     fn begin(&mut self, packets: usize) {
         self.packets = packets as u64;
-        self.since = tsc::ticks();
     }
 }
 

@@ -5,11 +5,14 @@
 //!   burst: receive ─► pipeline ─► one verdict a lane ─► send · free · punt ring · hand over ─► count
 //! ```
 //!
+//! One burst in so many is measured by [laps](crate::laps), for the operator: `sluice show lcores`.
+//!
 //! In the loop nothing allocates, waits, logs or makes a system call, but for an adaptive lcore that has had nothing to do for a
 //! while: it yields, then sleeps. A transmit queue or ring that is full costs the packet (`tx_full`, `punt_ring_full`,
 //! `spread_full`), never time.
 
 use arrayvec::ArrayVec;
+use shm_bridge::cost::{CostCells, Stage};
 use shm_bridge::counters::LcoreCells;
 use shm_bridge::latency::HistogramCells;
 use shm_bridge::ring::{About, Consumer, FRAME_MAX, Producer, PushError};
@@ -26,6 +29,7 @@ use crate::dpdk::{
 use crate::express::{self, Gone};
 use crate::frame::Frame;
 use crate::idle::Idle;
+use crate::laps::{self, Clocked, Laps, NoLaps, Sampler};
 use crate::pipeline;
 use crate::ports::{Port, Side};
 use crate::verdict::{Verdict, Way};
@@ -54,6 +58,8 @@ pub struct Task {
     /// Most packets taken from a queue in one round.
     pub burst: usize,
     pub idle: Idle,
+    /// Which bursts are measured.
+    pub sampler: Sampler,
     pub stop: StopFlag,
     /// This worker's generation.
     pub generation: u64,
@@ -91,6 +97,7 @@ struct Running<'a> {
     now: Stamp,
     cells: &'a LcoreCells,
     latencies: [&'a HistogramCells; 2],
+    costs: &'a CostCells,
     /// By port index.
     out: Vec<MbufBurst>,
     /// By departure.
@@ -110,13 +117,17 @@ pub fn run(lcore: &Lcore, mut task: Task) {
     let tables: Tables = task.context.tables.clone();
     let slot = task.slot;
     // The slot was checked against the table when the task was made.
-    let (Some(cells), Some(up), Some(down)) = (
+    let (Some(cells), Some(up), Some(down), Some(costs)) = (
         tables.lcores.get(slot),
         tables.latencies.get(slot, Direction::Upstream),
         tables.latencies.get(slot, Direction::Downstream),
+        tables.costs.get(slot),
     ) else {
         return;
     };
+    costs.one_in.set(u64::from(task.sampler.one_in()));
+    costs.tsc_hz.set(task.clock.tsc_hz());
+    costs.clock_tsc.set(laps::calibrate());
     cells.generation.set(task.generation);
     cells.lcore_id.set(u64::from(lcore.id().get()));
     cells.cpu.set(lcore.cpu().map_or(u64::MAX, |cpu| cpu as u64));
@@ -125,6 +136,7 @@ pub fn run(lcore: &Lcore, mut task: Task) {
         now: Stamp::take(&mut task.clock),
         cells,
         latencies: [up, down],
+        costs,
         out: task.sends.iter().map(|_| MbufBurst::new(lcore)).collect(),
         leaving: task.departures.iter().map(|_| MbufBurst::new(lcore)).collect(),
         freed: MbufBurst::new(lcore),
@@ -142,6 +154,10 @@ impl Running<'_> {
         epoch::quiesce(tables.epoch(), &self.cells.epoch);
         let start = self.now.tsc;
         let mut work = self.inject(lcore);
+        if work > 0 {
+            // The next burst has not waited for these.
+            self.now = Stamp::take(&mut self.task.clock);
+        }
         for index in 0..self.task.arrivals.len() {
             let arrival = &mut self.task.arrivals[index];
             if arrival.ring.receive(received) > 0 {
@@ -170,10 +186,32 @@ impl Running<'_> {
     }
 
     /// Takes a burst of one port through the pipeline and each of its packets to its end.
-    ///
+    fn burst(&mut self, mbufs: &mut MbufBurst, port: &Port, way: Way, from: From) {
+        if self.task.sampler.is_due() {
+            self.measured(mbufs, port, way, from);
+        } else {
+            self.through(mbufs, port, way, from, &mut NoLaps);
+        }
+    }
+
+    /// The same, stage by stage by the clock.
+    #[cold]
+    #[inline(never)]
+    fn measured(&mut self, mbufs: &mut MbufBurst, port: &Port, way: Way, from: From) {
+        let count = mbufs.len();
+        let mut laps = Clocked::new(self.now.tsc, count, self.costs.clock_tsc.get());
+        laps.lap(Stage::Receive, || count);
+        self.through(mbufs, port, way, from, &mut laps);
+        laps.write_down(count, self.costs);
+        self.task.sampler.again();
+        // What writing it down took is nobody's latency.
+        self.now = Stamp::take(&mut self.task.clock);
+    }
+
     /// The clock is read once, at the end: what ends one burst begins the next. So a packet's time in here begins before it was taken
     /// from its queue, and a full turn costs one reading a burst.
-    fn burst(&mut self, mbufs: &mut MbufBurst, port: &Port, way: Way, from: From) {
+    #[inline(always)]
+    fn through(&mut self, mbufs: &mut MbufBurst, port: &Port, way: Way, from: From, laps: &mut impl Laps) {
         let now_ns = self.now.ns;
         let direction = match (way, &port.side) {
             (Way::Whole, Side::Access(_)) => Direction::Upstream,
@@ -181,9 +219,10 @@ impl Running<'_> {
         };
         let count = mbufs.len();
         let gone = match way {
-            Way::Whole => express::run(mbufs, port, now_ns, &mut self.task.context),
+            Way::Whole => express::timed(mbufs, port, now_ns, &mut self.task.context, laps),
             Way::Downstream => Gone::NONE,
         };
+        laps.begin(0);
         let whole = gone
             .whole_burst_to(count)
             .filter(|out| usize::from(*out) < self.task.sends.len());
@@ -192,15 +231,18 @@ impl Running<'_> {
                 if from == From::Queue {
                     self.count_received(count, gone.bytes_in, port);
                 }
+                laps.lap(Stage::Count, || count);
                 let out = usize::from(out);
-                transmit(
+                let sent = transmit(
                     &mut self.task.sends[out],
                     mbufs,
                     gone.bytes_out,
                     &mut self.task.context.counts,
                     self.cells,
                     out,
-                )
+                );
+                laps.lap(Stage::Transmit, || count);
+                sent
             }
             None => {
                 if from == From::Queue {
@@ -209,11 +251,15 @@ impl Running<'_> {
                     let bytes = mbufs.frame_bytes().wrapping_sub(grown);
                     self.count_received(count, bytes, port);
                 }
-                self.rest(mbufs, &gone, port, way, now_ns)
+                laps.lap(Stage::Count, || count - gone.count());
+                let sent = self.rest(mbufs, &gone, port, way, now_ns, laps);
+                laps.begin(count);
+                sent
             }
         };
         self.task.context.counts.flush(self.cells);
         self.cells.bursts.add(1);
+        laps.lap(Stage::Count, || 0);
         self.now = Stamp::take(&mut self.task.clock);
         if sent > 0 {
             self.latencies[direction as usize].record(self.now.ns.saturating_sub(now_ns), sent);
@@ -230,7 +276,16 @@ impl Running<'_> {
 
     /// A burst of which some packets are not gone: those go by the stages. Everything leaves in the order in which it came.
     #[inline(never)]
-    fn rest(&mut self, mbufs: &mut MbufBurst, gone: &Gone, port: &Port, way: Way, now_ns: u64) -> u64 {
+    fn rest(
+        &mut self,
+        mbufs: &mut MbufBurst,
+        gone: &Gone,
+        port: &Port,
+        way: Way,
+        now_ns: u64,
+        laps: &mut impl Laps,
+    ) -> u64 {
+        let count = mbufs.len();
         let mut burst = Burst::new(port, way, now_ns);
         for (place, mbuf) in mbufs.iter_mut().enumerate() {
             // The pipeline sees a frame in one piece. No port asks for scatter, so a chain is a driver's whim.
@@ -242,7 +297,8 @@ impl Running<'_> {
                 debug_assert!(fits);
             }
         }
-        pipeline::by_stages(&mut burst, &mut self.task.context);
+        pipeline::timed(&mut burst, &mut self.task.context, laps);
+        laps.begin(count);
         let ends: ArrayVec<End, LANES> = burst
             .lanes()
             .iter()
@@ -283,7 +339,8 @@ impl Running<'_> {
                 }
             }
         }
-        self.flush()
+        laps.lap(Stage::Ends, || self.out.iter().map(|out| out.len()).sum());
+        self.flush(laps)
     }
 
     /// What is to be done with a packet. A punted one is copied into the ring here, while its bytes are at hand.
@@ -361,7 +418,7 @@ impl Running<'_> {
                 }
             }
         }
-        self.flush();
+        self.flush(&mut NoLaps);
         self.task.context.counts.flush(self.cells);
         taken
     }
@@ -398,13 +455,15 @@ impl Running<'_> {
     }
 
     /// Sends, hands over and frees what the burst left behind; returns how many packets were sent.
-    fn flush(&mut self) -> u64 {
+    fn flush(&mut self, laps: &mut impl Laps) -> u64 {
         let mut sent = 0;
         for port in 0..self.out.len() {
             if !self.out[port].is_empty() {
                 sent += self.send(port);
             }
         }
+        let kept = self.leaving.iter().chain([&self.freed]);
+        laps.lap(Stage::Transmit, || kept.map(|burst| burst.len()).sum());
         for (departure, leaving) in self.task.departures.iter_mut().zip(&mut self.leaving) {
             if !leaving.is_empty() {
                 departure.ring.send(leaving);
@@ -416,6 +475,7 @@ impl Running<'_> {
             }
         }
         self.freed.clear();
+        laps.lap(Stage::HandOver, || 0);
         sent
     }
 

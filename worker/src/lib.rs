@@ -45,6 +45,8 @@ pub mod housekeeping;
 pub mod idle;
 #[cfg(feature = "dpdk")]
 pub mod lcore;
+#[cfg(feature = "dpdk")]
+pub mod telemetry;
 
 pub use burst::{Burst, Lane, StrippedTags};
 pub use context::Context;

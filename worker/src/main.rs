@@ -12,7 +12,7 @@ use shm_bridge::sides::Tables;
 use sluice_config::Config;
 use sluice_worker::assembly::{Assembly, assemble};
 use sluice_worker::dpdk::{Eal, StopFlag, Timebase};
-use sluice_worker::{housekeeping, lcore};
+use sluice_worker::{housekeeping, lcore, telemetry};
 
 /// The packet processor of Sluice.
 #[derive(Debug, Parser)]
@@ -67,6 +67,7 @@ fn run(config: &Config) -> anyhow::Result<()> {
     report_segment(&side);
     let tables: Tables = side.tables.clone();
     let presence = side.presence();
+    telemetry::register(&eal, &tables)?;
     let Assembly { mut tasks, ports } = assemble(&eal, config, side, &timebase, &stop)?;
 
     let watch = {

@@ -140,6 +140,10 @@ fn read_as_control(tables: &Tables) {
         tables.lcores.get(9).is_none(),
     );
     let _ = epoch::all_reached(7, tables.lcores.epochs());
+    for lcore in 0..3 {
+        let cost = tables.costs.get(lcore).map(|cost| cost.read());
+        let _ = cost.map(|cost| (cost.tsc(|_| true), cost.since(&cost)));
+    }
     for direction in Direction::ALL {
         for lcore in 0..3 {
             let _ = tables

@@ -142,6 +142,11 @@ impl Clock {
         tsc()
     }
 
+    /// Ticks of [`Clock::tsc`] a second, as now steered.
+    pub fn tsc_hz(&self) -> u64 {
+        self.timebase.tsc_hz()
+    }
+
     /// Takes the new conversion over; keeps the old one where it is just being written, rather than wait.
     #[cold]
     fn refresh(&mut self, sequence: u32) {

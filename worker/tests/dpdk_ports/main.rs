@@ -6,6 +6,7 @@ mod devices;
 mod hashing;
 mod lcores;
 mod lifetime;
+mod meter;
 mod queues;
 mod story;
 mod tap;
