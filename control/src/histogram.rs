@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use shm_bridge::latency::{BUCKETS, bounds, bucket};
+use shm_bridge::latency::{self, BUCKETS, bucket};
 
 /// Counts by bucket, with the sum and the largest value.
 #[derive(Debug)]
@@ -59,16 +59,8 @@ impl Snapshot {
 
     /// The duration that `quantile` (0..=1) of all values do not exceed; zero when there are none.
     pub fn quantile(&self, quantile: f64) -> Duration {
-        let count = self.count();
-        let rank = ((count as f64 * quantile.clamp(0.0, 1.0)).ceil() as u64).max(1);
-        let mut below = 0;
-        for (index, n) in self.counts.iter().enumerate() {
-            below += n;
-            if below >= rank {
-                return Duration::from_nanos(bounds(index).1.saturating_sub(1).min(self.max_ns));
-            }
-        }
-        Duration::ZERO
+        let ns = latency::quantile(&self.counts, self.max_ns, quantile);
+        Duration::from_nanos(ns.unwrap_or(0))
     }
 
     /// How many values were at most `limit`, to the width of a bucket: a cumulative bucket of Prometheus.

@@ -97,6 +97,11 @@ metrics! {
     LCORE_BURSTS: Counter "bng_lcore_bursts_total" ["lcore"] "Bursts received";
     LCORE_IDLE: Counter "bng_lcore_idle_polls_total" ["lcore"] "Turns of the loop that received nothing";
     LCORE_BUSY: Counter "bng_lcore_busy_tsc_total" ["lcore"] "TSC ticks of turns that had work";
+    LCORE_STAGE_TSC: Counter "bng_lcore_stage_tsc_total" ["lcore", "stage"] "TSC ticks that a stage took in the bursts measured; divided by bng_lcore_measured_packets_total it is what the stage costs a packet received";
+    LCORE_STAGE_PACKETS: Counter "bng_lcore_stage_packets_total" ["lcore", "stage"] "Packets that came to a stage in the bursts measured";
+    LCORE_MEASURED_BURSTS: Counter "bng_lcore_measured_bursts_total" ["lcore"] "Bursts measured stage by stage, one in worker.measure_one_in";
+    LCORE_MEASURED_PACKETS: Counter "bng_lcore_measured_packets_total" ["lcore"] "Packets received in the bursts measured";
+    LCORE_TSC_HERTZ: Gauge "bng_lcore_tsc_hertz" ["lcore"] "TSC ticks a second; rate(bng_lcore_busy_tsc_total) divided by it is the share of time that the lcore is busy";
     LCORE_ONLINE: Gauge "bng_lcore_online" ["lcore"] "1 while the lcore may be reading tables, 0 while it sleeps or does not run";
     LCORE_HEARTBEAT: Gauge "bng_lcore_heartbeat_age_seconds" ["lcore"] "Time since the last turn of the loop";
 

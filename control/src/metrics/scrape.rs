@@ -7,6 +7,7 @@ use std::sync::Arc;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::info::Info;
+use shm_bridge::cost::{Cost, StageCost};
 use shm_bridge::counters::LcoreCells;
 use shm_bridge::ports::{LinkState, PortStatus};
 use shm_bridge::segment::Role;
@@ -225,6 +226,7 @@ impl Scrape {
             })
         });
         out.counters(&list::LCORE_FORWARDED, forwarded)?;
+        self.costs(out)?;
         let online = used
             .iter()
             .map(|(slot, lcore)| (one("lcore", slot), truth(is_online(lcore))));
@@ -233,6 +235,38 @@ impl Scrape {
             .iter()
             .map(|(slot, lcore)| (one("lcore", slot), heartbeat_age_seconds(lcore, self.now_ns)));
         out.gauges(&list::LCORE_HEARTBEAT, ages)
+    }
+
+    fn costs(&self, out: &mut Out<'_>) -> Result<(), Error> {
+        let used = self.tables.lcores.used();
+        let costs: Vec<(String, Cost)> = used
+            .filter_map(|(slot, _)| Some((slot.to_string(), self.tables.costs.get(slot)?.read())))
+            .collect();
+        let by_stage: [Column<StageCost, u64>; 2] = [
+            (&list::LCORE_STAGE_TSC, |stage| stage.tsc),
+            (&list::LCORE_STAGE_PACKETS, |stage| stage.packets),
+        ];
+        for (metric, column) in by_stage {
+            let rows = costs.iter().flat_map(|(slot, cost)| {
+                cost.stages()
+                    .map(|(stage, cost)| (two("lcore", slot, "stage", stage.label()), column(&cost)))
+            });
+            out.counters(metric, rows)?;
+        }
+        let measured: [Column<Cost, u64>; 2] = [
+            (&list::LCORE_MEASURED_BURSTS, |cost| cost.bursts),
+            (&list::LCORE_MEASURED_PACKETS, |cost| cost.packets),
+        ];
+        for (metric, column) in measured {
+            let rows = costs
+                .iter()
+                .map(|(slot, cost)| (one("lcore", slot), column(cost)));
+            out.counters(metric, rows)?;
+        }
+        let hertz = costs
+            .iter()
+            .map(|(slot, cost)| (one("lcore", slot), cost.tsc_hz as f64));
+        out.gauges(&list::LCORE_TSC_HERTZ, hertz)
     }
 
     fn ports(&self, out: &mut Out<'_>) -> Result<(), Error> {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode};
+use shm_bridge::cost::Stage;
 use shm_bridge::layout::Geometry;
 use shm_bridge::sides::{WorkerSide, in_memory};
 use shm_bridge::{Direction, DropReason};
@@ -172,6 +173,7 @@ fn nothing_is_labelled_by_subscriber() {
                 "direction",
                 "result",
                 "lcore",
+                "stage",
                 "port",
                 "method",
                 "route",
@@ -214,6 +216,29 @@ fn latency_is_a_histogram_in_seconds_that_adds_up() {
     let sum: f64 = series("sum{lcore=\"0\",direction=\"upstream\"}").parse().unwrap();
     assert!((sum - 3.0).abs() < 0.03, "{sum}");
     assert!(text.contains("bng_latency_max_seconds{lcore=\"0\",direction=\"upstream\"} 3.0\n"));
+}
+
+#[test]
+fn what_a_stage_costs_is_counted_by_lcore() {
+    let text = scraped(&Metrics::new(Arc::default(), Arc::default()), |worker| {
+        let cells = worker.tables.costs.get(0).unwrap();
+        cells.bursts.set(2);
+        cells.packets.set(40);
+        cells.tsc_hz.set(2_500_000_000);
+        cells.stage(Stage::Garden).packets.set(3);
+        cells.stage(Stage::Garden).tsc.set(900);
+    });
+
+    for line in [
+        "bng_lcore_stage_tsc_total{lcore=\"0\",stage=\"garden\"} 900",
+        "bng_lcore_stage_packets_total{lcore=\"0\",stage=\"garden\"} 3",
+        "bng_lcore_stage_tsc_total{lcore=\"0\",stage=\"parse\"} 0",
+        "bng_lcore_measured_bursts_total{lcore=\"0\"} 2",
+        "bng_lcore_measured_packets_total{lcore=\"0\"} 40",
+        "bng_lcore_tsc_hertz{lcore=\"0\"} 2500000000.0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub struct LatencyJson {
     pub p99_99_ns: Option<u64>,
     /// Exact.
     pub max_ns: Option<u64>,
-    /// Only those that counted any, ascending; absent with `buckets=false`.
+    /// Only those that counted any, ascending; absent without `buckets=true`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub buckets: Option<Vec<BucketJson>>,
 }
@@ -62,14 +62,14 @@ pub struct BucketJson {
 /// Latency since the segment was made.
 #[utoipa::path(
     get, path = "/api/v1/latency", tag = "data plane",
-    params(("buckets" = Option<bool>, Query, description = "false leaves the buckets out")),
+    params(("buckets" = Option<bool>, Query, description = "true adds the buckets; false if not given")),
     responses(
         (status = 200, description = "Percentiles and buckets", body = LatencyReport),
         (status = 400, description = "An unknown or unreadable parameter", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub async fn latency(State(state): State<AppState>, params: Params) -> Result<Json<LatencyReport>, Problem> {
-    let with_buckets = params.only(&["buckets"])?.get("buckets")?.unwrap_or(true);
+    let with_buckets = params.only(&["buckets"])?.get("buckets")?.unwrap_or(false);
     let detail = if with_buckets {
         Detail::Buckets
     } else {

@@ -1,14 +1,16 @@
-//! Lcores: their loops and the sum that law 2 asks for.
+//! Lcores: their loops, what a packet costs them stage by stage, how much more they could take, and the sum that law 2 asks for.
 
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use shm_bridge::cost::{Cost, Kind, Stage, StageCost};
 use shm_bridge::counters::LcoreCells;
 use shm_bridge::segment::Role;
 use shm_bridge::{Direction, epoch};
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
+use super::load::Note;
 use super::{AppState, monotonic_ns};
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -48,10 +50,77 @@ pub struct LcoreJson {
     pub busy_tsc: u64,
     /// Ticks per packet taken in; null before the first.
     pub tsc_per_packet: Option<f64>,
+    /// Ticks a second; 0 before the lcore ran.
+    pub tsc_hz: u64,
+    /// One burst in so many is measured, on average (`worker.measure_one_in`); 0 = none.
+    pub measure_one_in: u64,
+    /// Ticks of reading the clock, which were taken off each stage of `cost` once a measured burst.
+    pub clock_reading_tsc: u64,
+    /// What packets cost since the segment was made.
+    pub cost: CostJson,
+    /// The last seconds; null until control and the worker have run that long.
+    pub recent: Option<RecentJson>,
     /// Packets between access and core, or between subscribers.
     pub forwarded: Forwarded,
     #[serde(flatten)]
     pub packets: Conservation,
+}
+
+/// What was counted from some seconds ago until now.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct RecentJson {
+    /// How many seconds: up to ten.
+    pub seconds: f64,
+    /// Packets taken in, from ports and from control.
+    pub packets_per_second: f64,
+    /// Packets received a burst; null where there was none.
+    pub packets_per_burst: Option<f64>,
+    /// Share of the time spent in turns of the loop that had work, 0 to 1. Where other programs run on this CPU, their time in the
+    /// middle of such a turn counts too. Null where the worker does not say how fast its clock ticks.
+    pub busy_share: Option<f64>,
+    /// Ticks of these turns per packet taken in; null where there was none.
+    pub tsc_per_packet: Option<f64>,
+    /// How many more packets a second this lcore could take, if they were as those of these seconds: what is not busy, at the present ticks
+    /// per packet: (1 - busy_share) * tsc_hz / tsc_per_packet. At light load this is too small, since fuller bursts cost less per packet.
+    /// Null where there was no packet.
+    pub headroom_packets_per_second: Option<f64>,
+    /// What these packets cost.
+    pub cost: CostJson,
+}
+
+/// Ticks by stage, of the bursts that were measured.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct CostJson {
+    /// Bursts measured, and the packets that were received in them.
+    pub bursts: u64,
+    pub packets: u64,
+    /// Null where none was measured, as all further ones.
+    pub packets_per_burst: Option<f64>,
+    /// All stages, per packet received.
+    pub tsc_per_packet: Option<f64>,
+    /// Of that, the device drivers' receive and transmit, with the loop's turn around the receive.
+    pub driver_tsc_per_packet: Option<f64>,
+    /// Of that, the gateway's own work.
+    pub own_tsc_per_packet: Option<f64>,
+    /// In the order in which they run.
+    pub stages: Vec<StageJson>,
+}
+
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct StageJson {
+    #[schema(example = "garden")]
+    pub stage: String,
+    /// Whose time it is: `driver`, `express` (the common packets' way), `stage` (all others'), `loop`.
+    #[schema(example = "stage")]
+    pub kind: String,
+    pub meaning: String,
+    /// Packets that came to this stage, in measured bursts.
+    pub packets: u64,
+    pub tsc: u64,
+    /// Per packet that came to this stage: what the feature costs those that need it. Null where none did.
+    pub tsc_per_packet: Option<f64>,
+    /// Per packet received, whether it came to this stage or not; summed up over all stages it is what a packet costs.
+    pub tsc_per_received_packet: Option<f64>,
 }
 
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -86,7 +155,7 @@ pub async fn list(State(state): State<AppState>) -> Json<LcoreList> {
     let lcores: Vec<LcoreJson> = tables
         .lcores
         .used()
-        .map(|(slot, cells)| lcore(slot, cells, now))
+        .map(|(slot, cells)| lcore(&state, slot, cells, now))
         .collect();
     Json(LcoreList {
         worker: WorkerJson {
@@ -103,9 +172,10 @@ pub async fn list(State(state): State<AppState>) -> Json<LcoreList> {
     })
 }
 
-fn lcore(slot: usize, cells: &LcoreCells, now: u64) -> LcoreJson {
+fn lcore(state: &AppState, slot: usize, cells: &LcoreCells, now: u64) -> LcoreJson {
+    let note = Note::of(&state.tables, slot, cells, now);
     let packets = Conservation::of(cells);
-    let taken = packets.rx.wrapping_add(packets.injected);
+    let busy_tsc = cells.busy_tsc.get();
     LcoreJson {
         lcore: slot,
         lcore_id: cells.lcore_id.get(),
@@ -115,14 +185,80 @@ fn lcore(slot: usize, cells: &LcoreCells, now: u64) -> LcoreJson {
         heartbeat_age_seconds: heartbeat_age_seconds(cells, now),
         bursts: cells.bursts.get(),
         idle_polls: cells.idle_polls.get(),
-        busy_tsc: cells.busy_tsc.get(),
-        tsc_per_packet: (taken != 0).then(|| cells.busy_tsc.get() as f64 / taken as f64),
+        busy_tsc,
+        tsc_per_packet: ratio(busy_tsc, packets.rx.wrapping_add(packets.injected)),
+        tsc_hz: note.cost.tsc_hz,
+        measure_one_in: note.cost.one_in,
+        clock_reading_tsc: note.cost.clock_tsc,
+        cost: CostJson::of(&note.cost),
+        recent: state
+            .recent
+            .before(slot, &note)
+            .map(|before| RecentJson::between(&before, &note)),
         forwarded: Forwarded {
             upstream: cells.forwarded[Direction::Upstream as usize].get(),
             downstream: cells.forwarded[Direction::Downstream as usize].get(),
         },
         packets,
     }
+}
+
+impl RecentJson {
+    fn between(before: &Note, now: &Note) -> RecentJson {
+        let seconds = seconds(now.at_ns.saturating_sub(before.at_ns));
+        let taken = now.taken.wrapping_sub(before.taken);
+        let busy_tsc = now.busy_tsc.wrapping_sub(before.busy_tsc);
+        let ticks = now.cost.tsc_hz as f64 * seconds;
+        let busy_share = (ticks > 0.0).then(|| (busy_tsc as f64 / ticks).min(1.0));
+        let tsc_per_packet = ratio(busy_tsc, taken);
+        let headroom = busy_share
+            .zip(tsc_per_packet)
+            .filter(|(_, tsc)| *tsc > 0.0)
+            .map(|(busy, tsc)| (1.0 - busy) * now.cost.tsc_hz as f64 / tsc);
+        RecentJson {
+            seconds,
+            packets_per_second: taken as f64 / seconds,
+            packets_per_burst: ratio(
+                now.rx.wrapping_sub(before.rx),
+                now.bursts.wrapping_sub(before.bursts),
+            ),
+            busy_share,
+            tsc_per_packet,
+            headroom_packets_per_second: headroom,
+            cost: CostJson::of(&now.cost.since(&before.cost)),
+        }
+    }
+}
+
+impl CostJson {
+    fn of(cost: &Cost) -> CostJson {
+        let per_packet = |tsc| ratio(tsc, cost.packets);
+        let is_drivers = |stage: Stage| stage.kind() == Kind::Driver;
+        CostJson {
+            bursts: cost.bursts,
+            packets: cost.packets,
+            packets_per_burst: ratio(cost.packets, cost.bursts),
+            tsc_per_packet: per_packet(cost.tsc(|_| true)),
+            driver_tsc_per_packet: per_packet(cost.tsc(is_drivers)),
+            own_tsc_per_packet: per_packet(cost.tsc(|stage| !is_drivers(stage))),
+            stages: cost
+                .stages()
+                .map(|(stage, StageCost { packets, tsc })| StageJson {
+                    stage: stage.label().to_owned(),
+                    kind: stage.kind().label().to_owned(),
+                    meaning: stage.meaning().to_owned(),
+                    packets,
+                    tsc,
+                    tsc_per_packet: ratio(tsc, packets),
+                    tsc_per_received_packet: per_packet(tsc),
+                })
+                .collect(),
+        }
+    }
+}
+
+fn ratio(of: u64, to: u64) -> Option<f64> {
+    (to != 0).then(|| of as f64 / to as f64)
 }
 
 impl Conservation {

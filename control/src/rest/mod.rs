@@ -20,6 +20,7 @@ pub mod health;
 mod idempotency;
 pub mod latency;
 pub mod lcores;
+mod load;
 mod metrics;
 pub mod olt;
 pub mod openapi;
@@ -68,6 +69,7 @@ pub struct AppState {
     pub metrics: Arc<Metrics>,
     idempotency: idempotency::Idempotency,
     followers: Arc<Semaphore>,
+    recent: load::Recent,
 }
 
 impl AppState {
@@ -88,6 +90,7 @@ impl AppState {
             metrics,
             idempotency: idempotency::Idempotency::default(),
             followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+            recent: load::Recent::default(),
         }
     }
 

@@ -102,6 +102,7 @@ impl Listeners {
     pub async fn serve(self, state: AppState, shutdown: impl Future<Output = ()>) {
         let (stop, stopped) = watch::channel(false);
         let (bus, config) = (state.bus.clone(), state.config.clone());
+        let notes = tokio::spawn(state.recent.clone().keep(state.tables.clone()));
         let routes = router(state);
         tracing::info!(socket = %self.path.display(), tcp = ?self.tcp_address(), "REST is served");
         let unix = tokio::spawn(accept(self.unix, routes.clone(), stopped.clone()));
@@ -113,6 +114,7 @@ impl Listeners {
         shutdown.await;
 
         stop.send_replace(true);
+        notes.abort();
         bus.close();
         if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(socket = %self.path.display(), %error, "the socket could not be removed");

@@ -1,6 +1,7 @@
 //! What is read of shared memory: ports, drops, punts, latency, lcores, health, metrics.
 
 use serde_json::{Value, json};
+use shm_bridge::cost::Stage;
 use shm_bridge::ports::{LinkState, PortStatus};
 use shm_bridge::{Direction, DropReason, PuntReason};
 
@@ -80,6 +81,110 @@ async fn the_sum_of_law_two_is_shown_by_lcore_and_in_all() {
 }
 
 #[tokio::test]
+async fn an_lcore_tells_what_each_stage_costs_and_how_much_more_it_could_take() {
+    let gateway = Gateway::new();
+    run(&gateway);
+    let tables = &gateway.worker.tables;
+    let (lcore, cost) = (tables.lcores.get(1).unwrap(), tables.costs.get(1).unwrap());
+    let stage = |stage: Stage, packets, tsc| {
+        cost.stage(stage).packets.add(packets);
+        cost.stage(stage).tsc.add(tsc);
+    };
+    cost.one_in.set(64);
+    cost.clock_tsc.set(27);
+    stage(Stage::Garden, 10, 5000);
+    cost.packets.set(100);
+    let before = gateway.get("/api/v1/lcores").await.json();
+    assert_eq!(
+        before["lcores"][0]["recent"],
+        Value::Null,
+        "nothing was noted yet"
+    );
+
+    // Ten seconds ago, by what was noted; since then a fifth of them was busy with 1,000 packets more in 50 bursts.
+    gateway
+        .state
+        .recent
+        .note(tables, monotonic_ns().saturating_sub(10_000_000_000));
+    cost.tsc_hz.set(1_000_000);
+    lcore.rx.add(1000);
+    lcore.bursts.add(50);
+    lcore.busy_tsc.add(2_000_000);
+    cost.bursts.add(1);
+    cost.packets.add(20);
+    stage(Stage::Receive, 20, 400);
+    stage(Stage::Garden, 5, 1000);
+    stage(Stage::Transmit, 20, 200);
+    let answer = gateway.get("/api/v1/lcores").await.json();
+
+    let lcore = &answer["lcores"][0];
+    let near = |at: &str, wanted: f64| {
+        let told = lcore.pointer(at).and_then(Value::as_f64).unwrap();
+        assert!((told - wanted).abs() < wanted / 50.0, "{at}: {told} for {wanted}");
+    };
+    assert_eq!(
+        (&lcore["measure_one_in"], &lcore["clock_reading_tsc"]),
+        (&json!(64), &json!(27))
+    );
+    near("/recent/seconds", 10.0);
+    near("/recent/packets_per_second", 100.0);
+    near("/recent/packets_per_burst", 20.0);
+    near("/recent/busy_share", 0.2);
+    near("/recent/tsc_per_packet", 2000.0);
+    // 0.8 of a million ticks, 2,000 each.
+    near("/recent/headroom_packets_per_second", 400.0);
+    near("/recent/cost/tsc_per_packet", 80.0);
+    near("/recent/cost/driver_tsc_per_packet", 30.0);
+    near("/recent/cost/own_tsc_per_packet", 50.0);
+    let place = |label: &str| Stage::LABELS.iter().position(|found| *found == label).unwrap();
+    let garden = format!("/recent/cost/stages/{}", place("garden"));
+    assert_eq!(lcore.pointer(&garden).unwrap()["stage"], "garden");
+    near(&format!("{garden}/tsc_per_packet"), 200.0);
+    near(&format!("{garden}/tsc_per_received_packet"), 50.0);
+    // Since the segment was made.
+    near(&format!("/cost/stages/{}/tsc_per_packet", place("garden")), 400.0);
+    let parse = format!("/recent/cost/stages/{}", place("parse"));
+    assert_eq!(lcore.pointer(&parse).unwrap()["tsc_per_packet"], Value::Null);
+}
+
+#[tokio::test]
+async fn noise_in_the_workers_region_is_told_and_harms_nobody() {
+    let gateway = Gateway::new();
+    run(&gateway);
+    let tables = &gateway.worker.tables;
+    gateway
+        .state
+        .recent
+        .note(tables, monotonic_ns().saturating_sub(1_000_000));
+    let cost = tables.costs.get(1).unwrap();
+    for cell in [
+        &cost.one_in,
+        &cost.tsc_hz,
+        &cost.clock_tsc,
+        &cost.bursts,
+        &cost.packets,
+    ] {
+        cell.set(u64::MAX);
+    }
+    for stage in Stage::ALL {
+        cost.stage(*stage).tsc.set(u64::MAX - 1);
+        cost.stage(*stage).packets.set(u64::MAX);
+    }
+    tables.lcores.get(1).unwrap().busy_tsc.set(u64::MAX);
+
+    let answer = gateway.get("/api/v1/lcores").await;
+
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.json()["lcores"][0]["recent"]["busy_share"]
+            .as_f64()
+            .unwrap()
+            <= 1.0
+    );
+    assert_eq!(gateway.get("/metrics").await.status, 200);
+}
+
+#[tokio::test]
 async fn ports_show_what_the_pipeline_and_the_device_counted() {
     let gateway = Gateway::new();
     run(&gateway);
@@ -129,7 +234,7 @@ async fn percentiles_are_right_to_within_two_percent_and_never_too_small() {
     record(1, 1..5001);
     record(2, 5001..10_001);
 
-    let answer = gateway.get("/api/v1/latency").await.json();
+    let answer = gateway.get("/api/v1/latency?buckets=true").await.json();
 
     let total = &answer["total"][0];
     assert_eq!(
@@ -160,7 +265,7 @@ async fn percentiles_are_right_to_within_two_percent_and_never_too_small() {
     assert_eq!(answer["lcores"].as_array().unwrap().len(), 4);
     assert_eq!(answer["total"][1]["p50_ns"], Value::Null);
 
-    let short = gateway.get("/api/v1/latency?buckets=false").await.json();
+    let short = gateway.get("/api/v1/latency").await.json();
     assert_eq!(short["total"][0].get("buckets"), None);
     assert_eq!(
         gateway.get("/api/v1/latency?buckets=some").await.problem(400)["field"],
