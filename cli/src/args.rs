@@ -131,8 +131,8 @@ pub enum What {
     /// Packets handed to control, by reason.
     Punts(Reasons),
     /// Latency from receive to transmit.
-    Latency,
-    /// Lcores and the sum of what came and went.
+    Latency(Detail),
+    /// Lcores: the sum of what came and went, their load, and what a packet costs stage by stage.
     Lcores,
 }
 
@@ -162,6 +162,13 @@ pub struct Reasons {
     /// Also reasons that never occurred.
     #[arg(long)]
     pub all: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Detail {
+    /// Also every bucket that counted any, as a histogram.
+    #[arg(long)]
+    pub buckets: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -214,7 +214,7 @@ impl Gateway {
 
     /// Over all lcores, by direction.
     pub fn latency(&self) -> io::Result<Vec<Latency>> {
-        self.get::<LatencyReport>("/api/v1/latency?buckets=false")
+        self.get::<LatencyReport>("/api/v1/latency")
             .map(|report| report.total)
     }
 

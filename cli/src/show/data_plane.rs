@@ -1,4 +1,4 @@
-//! What the workers counted: ports, drops, punts, latency, lcores.
+//! What the workers counted: ports, drops, punts.
 
 use serde_json::Value;
 
@@ -54,84 +54,4 @@ fn reasons(answer: &Value, member: &str, shown: fn(&Value) -> bool) -> String {
     let rows = items(answer, member).iter().filter(|reason| shown(reason));
     let total = answer.get("total").and_then(Value::as_i64).unwrap_or(0);
     format!("{}{} packets in all\n", table(&columns, rows), grouped(total))
-}
-
-pub fn latency(answer: &Value) -> String {
-    let time = |heading, pointer: &'static str| {
-        Column::right(heading, move |row| {
-            match row.pointer(pointer).and_then(Value::as_f64) {
-                Some(ns) => microseconds(ns),
-                None => "-".to_owned(),
-            }
-        })
-    };
-    let columns = [
-        Column::of("LCORE", |row| match row.get("lcore").and_then(Value::as_u64) {
-            Some(lcore) => lcore.to_string(),
-            None => "all".to_owned(),
-        }),
-        Column::text("DIRECTION", "/direction"),
-        Column::number("PACKETS", "/count"),
-        time("MEAN µs", "/mean_ns"),
-        time("P50", "/p50_ns"),
-        time("P90", "/p90_ns"),
-        time("P99", "/p99_ns"),
-        time("P99.9", "/p99_9_ns"),
-        time("P99.99", "/p99_99_ns"),
-        time("MAX", "/max_ns"),
-    ];
-    let rows = items(answer, "total").iter().chain(items(answer, "lcores"));
-    table(&columns, rows)
-}
-
-fn microseconds(ns: f64) -> String {
-    format!("{:.2}", ns / 1000.0)
-}
-
-pub fn lcores(answer: &Value) -> String {
-    let columns = [
-        Column::text("LCORE", "/lcore"),
-        Column::text("CPU", "/cpu"),
-        Column::of("ONLINE", |row| match row.get("online").and_then(Value::as_bool) {
-            Some(true) => "yes".to_owned(),
-            _ => "no".to_owned(),
-        }),
-        Column::right("TURNED", |row| {
-            let age = row.get("heartbeat_age_seconds").and_then(Value::as_f64);
-            age.map_or_else(|| "-".to_owned(), |age| format!("{age:.3}s ago"))
-        }),
-        Column::number("RX", "/rx"),
-        Column::number("INJECTED", "/injected"),
-        Column::number("ORIGINATED", "/originated"),
-        Column::number("TX", "/tx"),
-        Column::number("DROPS", "/drops"),
-        Column::number("PUNTS", "/punts"),
-        Column::number("LOST", "/lost_in_flight"),
-        Column::right("TSC/PACKET", |row| {
-            let ticks = row.get("tsc_per_packet").and_then(Value::as_f64);
-            ticks.map_or_else(|| "-".to_owned(), |ticks| format!("{ticks:.0}"))
-        }),
-    ];
-    let total = |member: &str| {
-        let value = answer
-            .pointer(&format!("/total/{member}"))
-            .and_then(Value::as_i64);
-        grouped(value.unwrap_or(0))
-    };
-    let worker = |member: &str| answer.pointer(&format!("/worker/{member}"));
-    let alive = worker("alive").and_then(Value::as_bool) == Some(true);
-    format!(
-        "worker: generation {}, {}\n{}rx {} + injected {} + originated {} = tx {} + drops {} + punts {} + lost {} + in hand {}\n",
-        plain(worker("generation")),
-        if alive { "attached" } else { "not attached" },
-        table(&columns, items(answer, "lcores")),
-        total("rx"),
-        total("injected"),
-        total("originated"),
-        total("tx"),
-        total("drops"),
-        total("punts"),
-        total("lost_in_flight"),
-        total("in_hand"),
-    )
 }

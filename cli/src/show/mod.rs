@@ -1,12 +1,14 @@
 //! `sluice show`: the gateway's answers as tables, one noun a file.
 
 mod data_plane;
+mod latency;
+mod lcores;
 mod pools;
 mod sessions;
 
 use serde_json::Value;
 
-use crate::args::What;
+use crate::args::{Detail, What};
 use crate::client::Client;
 use crate::error::CliError;
 use crate::output::{Format, print, print_json};
@@ -33,8 +35,14 @@ pub async fn show(client: &Client, what: What, format: Format) -> Result<(), Cli
                 data_plane::punts
             },
         ),
-        What::Latency => (client.get("/api/v1/latency").await?, data_plane::latency),
-        What::Lcores => (client.get("/api/v1/lcores").await?, data_plane::lcores),
+        What::Latency(Detail { buckets: false }) => {
+            (client.get("/api/v1/latency").await?, latency::percentiles)
+        }
+        What::Latency(Detail { buckets: true }) => (
+            client.get("/api/v1/latency?buckets=true").await?,
+            latency::with_buckets,
+        ),
+        What::Lcores => (client.get("/api/v1/lcores").await?, lcores::list),
     };
     match format {
         Format::Json => print_json(&answer),

@@ -25,6 +25,20 @@ fn session(number: u64) -> Value {
     })
 }
 
+/// The garden took so many ticks for ten of 100 packets; nobody else took any.
+fn cost(garden: u64) -> Value {
+    json!({
+        "bursts": 5, "packets": 100, "packets_per_burst": 20.0, "tsc_per_packet": garden as f64 / 100.0,
+        "driver_tsc_per_packet": 0.0, "own_tsc_per_packet": garden as f64 / 100.0,
+        "stages": [
+            {"stage": "garden", "kind": "stage", "meaning": "The walled garden's judgement.", "packets": 10, "tsc": garden,
+                "tsc_per_packet": garden as f64 / 10.0, "tsc_per_received_packet": garden as f64 / 100.0},
+            {"stage": "police", "kind": "stage", "meaning": "The session's rate enforced.", "packets": 0, "tsc": 0,
+                "tsc_per_packet": null, "tsc_per_received_packet": 0.0}
+        ]
+    })
+}
+
 /// 2,500 sessions; two of them at 10.0.0.9.
 fn answer(_: &str, path: &str, _: &Value) -> (u16, String) {
     let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -73,14 +87,22 @@ fn answer(_: &str, path: &str, _: &Value) -> (u16, String) {
         }]}),
         "/api/v1/latency" => json!({
             "total": [{"lcore": null, "direction": "upstream", "count": 1000, "mean_ns": 2100.0, "p50_ns": 2000,
-                "p90_ns": 3000, "p99_ns": 4000, "p99_9_ns": 5000, "p99_99_ns": 6000, "max_ns": 7654}],
+                "p90_ns": 3000, "p99_ns": 4000, "p99_9_ns": 5000, "p99_99_ns": 6000, "max_ns": 7654,
+                "buckets": if parameter("buckets") == Some("true") {
+                    json!([{"from_ns": 1984, "to_ns": 2016, "count": 750}, {"from_ns": 7616, "to_ns": 7680, "count": 250}])
+                } else {
+                    Value::Null
+                }}],
             "lcores": [{"lcore": 0, "direction": "downstream", "count": 0, "mean_ns": null, "p50_ns": null,
                 "p90_ns": null, "p99_ns": null, "p99_9_ns": null, "p99_99_ns": null, "max_ns": null}]
         }),
         "/api/v1/lcores" => json!({
             "worker": {"alive": true, "generation": 2, "uptime_seconds": 12.5},
             "lcores": [{"lcore": 0, "lcore_id": 1, "cpu": 1, "generation": 2, "online": true, "heartbeat_age_seconds": 0.001,
-                "tsc_per_packet": 250.4, "rx": 100, "injected": 1, "originated": 0, "tx": 90, "drops": 10, "punts": 1,
+                "tsc_per_packet": 250.4, "tsc_hz": 2_500_000_000u64, "measure_one_in": 64, "clock_reading_tsc": 27,
+                "cost": cost(4000), "recent": {"seconds": 10.0, "packets_per_second": 3_000_000.0, "packets_per_burst": 20.0,
+                    "busy_share": 0.25, "tsc_per_packet": 208.3, "headroom_packets_per_second": 9_000_000.0, "cost": cost(400)},
+                "rx": 100, "injected": 1, "originated": 0, "tx": 90, "drops": 10, "punts": 1,
                 "lost_in_flight": 0, "in_hand": 0}],
             "total": {"rx": 100, "injected": 1, "originated": 0, "tx": 90, "drops": 10, "punts": 1, "lost_in_flight": 0, "in_hand": 0}
         }),
@@ -207,7 +229,7 @@ fn every_noun_has_its_table_and_its_json() {
         ("ports", "1,000,000"),
         ("drops", "spoofed_mac"),
         ("punts", "A DHCP message from an access line."),
-        ("latency", "7.65"),
+        ("latency", "7.654"),
         (
             "lcores",
             "rx 100 + injected 1 + originated 0 = tx 90 + drops 10 + punts 1 + lost 0 + in hand 0",
@@ -222,6 +244,36 @@ fn every_noun_has_its_table_and_its_json() {
         let (_, came) = answer("GET", &format!("/api/v1/{noun}"), &Value::Null);
         assert_eq!(json, serde_json::from_str::<Value>(&came).unwrap());
     }
+
+    let lcores = run(gateway.sluice().args(["show", "lcores"])).out;
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let has = |wanted: &str| lcores.lines().any(|line| words(line) == words(wanted));
+    assert!(has("0 10.0 25.0 3.000 9.000 20.0 208.3 250.4"), "{lcores}");
+    assert!(
+        has("garden stage 10 40.0 4.00 100.0 % The walled garden's judgement."),
+        "{lcores}"
+    );
+    assert!(
+        !lcores.contains("police"),
+        "what took no time is not shown\n{lcores}"
+    );
+
+    let short = run(gateway.sluice().args(["show", "latency"])).out;
+    assert!(!short.contains('#'), "{short}");
+    let full = run(gateway.sluice().args(["show", "latency", "--buckets"])).out;
+    let has = |wanted: &str| full.lines().any(|line| words(line) == words(wanted));
+    assert!(has("upstream, all lcores: 1,000 packets"), "{full}");
+    assert!(
+        has(&format!("1.984 2.016 750 75.0000 % 75.0000 % {}", "#".repeat(40))),
+        "{full}"
+    );
+    assert!(
+        has(&format!(
+            "7.616 7.680 250 25.0000 % 100.0000 % {}",
+            "#".repeat(14)
+        )),
+        "{full}"
+    );
 
     let drops = run(gateway.sluice().args(["show", "drops"])).out;
     assert!(!drops.contains("tx_full"));
@@ -310,7 +362,7 @@ fn the_answers_of_these_tests_are_such_as_the_gateway_gives() {
         ("/api/v1/ports", "/api/v1/ports"),
         ("/api/v1/drops", "/api/v1/drops"),
         ("/api/v1/punts", "/api/v1/punts"),
-        ("/api/v1/latency", "/api/v1/latency"),
+        ("/api/v1/latency", "/api/v1/latency?buckets=true"),
         ("/api/v1/lcores", "/api/v1/lcores"),
     ] {
         let (_, text) = answer("GET", asked, &Value::Null);
@@ -354,7 +406,10 @@ fn property<'a>(description: &'a Value, schema: &'a Value, name: &str) -> Option
     let schema = resolve(description, schema);
     let own = schema["properties"].get(name);
     own.or_else(|| {
-        let parts = schema["allOf"].as_array()?;
-        parts.iter().find_map(|part| property(description, part, name))
+        // Of several together, or, what may be null, of one or the other.
+        let parts = ["allOf", "oneOf"]
+            .into_iter()
+            .filter_map(|kind| schema[kind].as_array());
+        parts.flatten().find_map(|part| property(description, part, name))
     })
 }
