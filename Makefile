@@ -70,7 +70,7 @@ bench: bench-build
 
 bench-short: bench-build
 	$(SUDO) ./hugepage-setup.sh reserve --pages 700
-	$(SUDO) target/release/sluice-bench run --only up.4096,down.4096 --features --starts 3 --windows 2
+	$(SUDO) target/release/sluice-bench run --only up.4096,down.4096 --features --starts 3 --windows 2 --window-ms 500
 
 bench-build: setup build
 	$(CARGO) build --release -p sluice-bench

@@ -74,6 +74,18 @@ impl Telemetry {
         self.sum("ipackets")
     }
 
+    /// Returns when the first packets were received.
+    pub fn wait_for_packets(&self, patience: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + patience;
+        while self.received()? == 0 {
+            if Instant::now() > deadline {
+                bail!("no packet was received in {patience:?}");
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
     /// Packets that all ports sent.
     pub fn sent(&self) -> anyhow::Result<u64> {
         self.sum("opackets")

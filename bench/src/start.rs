@@ -38,6 +38,9 @@ pub struct Measured {
     pub lost_between: f64,
 }
 
+/// How long a program may take to its first packet.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 fn prefix() -> String {
     format!("sluice-bench-{}", std::process::id())
 }
@@ -104,6 +107,8 @@ impl Manner {
 
     fn measure(&self, prefix: &str, lcores: usize, ours: bool) -> anyhow::Result<f64> {
         let telemetry = Telemetry::connect(prefix)?;
+        // l3fwd reads its routes after it can be asked: 65,536 of them take a while.
+        telemetry.wait_for_packets(PATIENCE)?;
         std::thread::sleep(Duration::from_secs(1));
         let windows = telemetry.measure(lcores, self.windows, self.window)?;
         let (received, sent) = (telemetry.received()?, telemetry.sent()?);
@@ -114,6 +119,7 @@ impl Manner {
             "of {received} packets only {sent} were sent on"
         );
         let rates: Vec<f64> = windows.iter().map(|window| window.mpps).collect();
+        ensure!(rates.iter().all(|rate| *rate > 0.0), "a window without a packet");
         Ok(Figure::of(&rates).context("no window was kept")?.median)
     }
 

@@ -9,7 +9,8 @@ use crate::program::Program;
 
 const ROW: f64 = 40.0;
 const BAR: f64 = 14.0;
-const RIGHT: f64 = 84.0;
+/// Room for the longest value behind the longest bar.
+const RIGHT: f64 = 116.0;
 
 pub fn features(outcome: &Outcome, tsc_mhz: f64) -> String {
     section(

@@ -4,7 +4,7 @@ use shm_bridge::Direction;
 
 use super::panel;
 use super::series::{Look, legend};
-use super::svg::{Anchor, Drawing, Scale, Shape, WIDTH};
+use super::svg::{Anchor, Drawing, Scale, Shape, WIDTH, grouped};
 use crate::latency::Distribution;
 use crate::outcome::{Latency, Outcome, Setting};
 
@@ -58,7 +58,7 @@ pub fn section(outcome: &Outcome) -> String {
     let names: Vec<String> = looks
         .iter()
         .map(|(setting, _)| match setting {
-            Setting::Sessions(sessions) => format!("{sessions} sessions"),
+            Setting::Sessions(sessions) => format!("{} sessions", grouped(*sessions)),
             Setting::Feature(name) | Setting::Lcores(name) => (*name).to_owned(),
         })
         .collect();

@@ -4,7 +4,7 @@ use shm_bridge::Direction;
 
 use super::panel;
 use super::series::{legend, look, title};
-use super::svg::{Anchor, Drawing, Scale, WIDTH, short, tick_label, ticks};
+use super::svg::{Anchor, Drawing, Scale, WIDTH, grouped, short, tick_label, ticks};
 use crate::figures::Figure;
 use crate::outcome::{Outcome, Setting, Speed};
 use crate::peers::Lookup;
@@ -165,27 +165,4 @@ fn plot(outcome: &Outcome, numbers: &[u32], direction: Direction, unit: Unit, na
         }
     }
     drawing.finish()
-}
-
-/// 1,048,576.
-fn grouped(number: u32) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_numbers_are_grouped() {
-        assert_eq!([7, 4096, 1_048_576].map(grouped), ["7", "4,096", "1,048,576"]);
-    }
 }

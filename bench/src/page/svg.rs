@@ -170,6 +170,19 @@ pub fn tick_label(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
+/// 1,048,576.
+pub fn grouped(number: u32) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Text that is safe in HTML and SVG.
 pub fn escape(text: &str) -> String {
     text.replace('&', "&amp;")
@@ -200,6 +213,11 @@ mod tests {
     fn labels_say_no_more_than_they_know() {
         assert_eq!([0.5, 17.0, 2.25].map(tick_label), ["0.5", "17", "2.25"]);
         assert_eq!([0.4567, 17.27, 224.4].map(short), ["0.46", "17.3", "224"]);
+    }
+
+    #[test]
+    fn large_numbers_are_grouped() {
+        assert_eq!([7, 4096, 1_048_576].map(grouped), ["7", "4,096", "1,048,576"]);
     }
 
     #[test]
