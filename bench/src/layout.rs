@@ -11,9 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use shm_bridge::Direction;
+use sluice_config::Idle;
 use sluice_worker::owner::{Owners, Spread};
 
 use crate::leftovers;
+use crate::settings::{HugePages, Settings};
 use crate::traffic::network::HARNESS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -118,96 +120,33 @@ impl Layout {
         sessions: u32,
         mbufs: u32,
     ) -> anyhow::Result<PathBuf> {
-        let text = self.config(dir, direction, taker, sessions, mbufs);
+        // The side that receives has the files.
+        let names = |receives: bool| {
+            (0..self.ports())
+                .map(|at| match receives {
+                    true => format!("net_pcap{at}"),
+                    false => taker.device(self.ports(), at),
+                })
+                .collect()
+        };
+        let settings = Settings {
+            name: leftovers::segment_name(),
+            dir: dir.to_owned(),
+            pages: HugePages::WhereThereAre,
+            idle: Idle::Poll,
+            sessions,
+            mbufs,
+            access: names(direction == Direction::Upstream),
+            core: names(direction == Direction::Downstream),
+        };
         let path = dir.join(format!(
             "{}.{}.{}.toml",
             self.name(),
             direction.label(),
             taker.driver()
         ));
-        fs::write(&path, text)?;
+        fs::write(&path, settings.to_toml())?;
         Ok(path)
-    }
-
-    fn config(self, dir: &Path, direction: Direction, taker: Taker, sessions: u32, mbufs: u32) -> String {
-        let mac = |mac: [u8; 6]| mac.map(|octet| format!("{octet:02x}")).join(":");
-        let mut text = format!(
-            r#"[node]
-id = "{name}"
-run_dir = "{dir}"
-state_dir = "{dir}"
-
-[limits]
-sessions = {rows}
-tbl8_groups = {groups}
-svlan_blocks = {blocks}
-
-[worker]
-idle = "poll"
-mbufs = {mbufs}
-
-[dhcp]
-server_id = "100.127.255.1"
-
-[pools.isp-residential]
-network = "100.64.0.0/10"
-gateway = "100.127.255.1"
-binding_seconds = 86400
-dns = ["1.1.1.1"]
-
-[sessions]
-unknown_pool = "isp-residential"
-suspended_pool = "isp-residential"
-"#,
-            name = leftovers::segment_name(),
-            dir = dir.display(),
-            rows = rows(sessions),
-            groups = rows(sessions) / 256 + 64,
-            blocks = (sessions / 4094 + 2) * self.ports() as u32,
-        );
-        // The side that receives has the files.
-        let device = |receives: bool, at: usize| match receives {
-            true => format!("net_pcap{at}"),
-            false => taker.device(self.ports(), at),
-        };
-        for at in 0..self.ports() {
-            text.push_str(&format!(
-                r#"
-[[ports]]
-name = "access{at}"
-role = "access"
-device = "{device}"
-tagging = "qinq"
-outer_tpids = [0x88a8]
-mac = "{mac}"
-[[ports.lines]]
-s_vlans = "1-4094"
-c_vlans = "1-4094"
-model = "1:1"
-"#,
-                device = device(direction == Direction::Upstream, at),
-                mac = mac(HARNESS.access_mac),
-            ));
-        }
-        for at in 0..self.ports() {
-            text.push_str(&format!(
-                r#"
-[[ports]]
-name = "core{at}"
-role = "core"
-device = "{device}"
-mac = "{mac}"
-address = "192.0.{net}.2/24"
-"#,
-                device = device(direction == Direction::Downstream, at),
-                mac = mac(HARNESS.core_mac),
-                net = 2 + at,
-            ));
-            if at == 0 {
-                text.push_str("gateway = \"192.0.2.1\"\n");
-            }
-        }
-        text
     }
 }
 
@@ -234,19 +173,9 @@ impl Taker {
     }
 }
 
-/// Rows for so many sessions: row 0 is never used, and 2^20 is the most that a segment has.
-pub fn rows(sessions: u32) -> u32 {
-    (sessions + 1).next_power_of_two().clamp(64, 1 << 20)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_million_sessions_take_the_largest_segment() {
-        assert_eq!((rows(63), rows(64), rows(1 << 20)), (64, 128, 1 << 20));
-    }
 
     #[test]
     fn the_configurations_are_ones_that_the_worker_accepts() {

@@ -31,6 +31,7 @@ pub mod page;
 pub mod peers;
 pub mod plan;
 pub mod program;
+pub mod settings;
 pub mod side_by_side;
 pub mod start;
 pub mod summary;

@@ -15,11 +15,12 @@ use shm_bridge::Direction;
 
 use crate::figures::{deltas, ratios};
 use crate::ground::{Files, Ground};
-use crate::layout::{Layout, rows};
+use crate::layout::Layout;
 use crate::outcome::{Outcome, Setting};
 use crate::peers::Lookup;
 use crate::plan::Plan;
 use crate::program::{Program, short};
+use crate::settings::rows;
 use crate::traffic::{Spec, Traffic};
 
 /// Rows of the comparison.

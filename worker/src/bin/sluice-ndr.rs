@@ -12,15 +12,19 @@ use serde_json::{Value, json};
 use shm_bridge::Direction;
 use sluice_config::{IdRanges, MacAddr};
 use sluice_worker::dpdk::{
-    Eal, Mempool, MempoolConfig, Port, PortConfig, Promiscuous, ReceiveSpread, StopFlag, Timebase,
+    Eal, Lcore, Mempool, MempoolConfig, Port, PortConfig, Promiscuous, ReceiveSpread, StopFlag, Timebase,
 };
 use sluice_worker::ndr::frames::{FRAME_BYTES_LARGEST, FRAME_BYTES_SMALLEST, Frames, IMIX};
 use sluice_worker::ndr::search::{Found, Outcome, search};
+use sluice_worker::ndr::settle::{Attempt, Patience, Settled, settle};
 use sluice_worker::ndr::subscribers::Subscribers;
 use sluice_worker::ndr::trial::{Flow, Plan, Report, Side, Tester};
 
 /// Preamble, start delimiter and gap of a frame on the line.
 const LINE_OVERHEAD_BYTES: f64 = 20.0;
+/// What the tester tries itself at before it measures anything else.
+const OWN_SPEED_RATE: f64 = 100_000.0;
+const OWN_SPEED_SECONDS: f64 = 0.5;
 const LINK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Finds the highest rate without loss between two ports.
@@ -91,6 +95,15 @@ struct Arguments {
     /// Trials at each rate; the worst counts.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     repeat: u32,
+    /// A turn of the tester's own loop that takes longer is a pause: it had lost its core.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(10..=1_000_000))]
+    pause_us: u64,
+    /// Trials made again at each rate because the tester paused in them and something was lost, or sent too late.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(..=100))]
+    retries: u32,
+    /// Trials that may lose before their rate has failed; more than 1 for a device that shares its core with other programs.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    best_of: u32,
     /// Latency is measured at these percentages of the NDR.
     #[arg(long, default_value = "10,50,90", value_delimiter = ',', value_parser = positive)]
     latency_at: Vec<f64>,
@@ -172,40 +185,111 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     };
     let clock = Timebase::calibrate().clock();
     let gateway = u32::from(arguments.gateway);
-    let mut tester = Tester::new(frames, (access, core), pool, clock, stop.clone(), gateway);
+    let tester = Tester::new(frames, (access, core), pool, clock, stop.clone(), gateway);
     let lcore = eal.main_lcore();
 
+    let mut bench = Bench {
+        arguments,
+        tester,
+        lcore,
+        stop,
+    };
+    let own = bench.own_speed()?;
     let (mut rows, mut clean) = (Vec::new(), true);
     for size in &arguments.sizes {
         let max = arguments.frames_per_second(size)?;
-        let plan = |rate: f64, seconds: f64| Plan {
-            directions: arguments.directions(),
+        if arguments.fixed {
+            let settled = bench.settled(size, max)?;
+            clean &= is_clean(&settled.attempt.report);
+            rows.push(json!({ "frame_bytes": size.name, "asked": max, "trial": shown(&settled, max) }));
+        } else {
+            rows.push(bench.searched(size, max)?);
+        }
+    }
+    if arguments.json {
+        println!(
+            "{:#}",
+            json!({ "sessions": arguments.sessions, "tester": own, "results": rows })
+        );
+    } else {
+        print_table(&own, &rows);
+    }
+    Ok(clean)
+}
+
+/// The tester and what is asked of it.
+struct Bench<'a> {
+    arguments: &'a Arguments,
+    tester: Tester,
+    lcore: Lcore,
+    stop: StopFlag,
+}
+
+impl Bench<'_> {
+    /// How fast the tester's own loop is at a rate that is nothing to it. A machine on which it cannot keep that has no figures to give.
+    fn own_speed(&mut self) -> anyhow::Result<Value> {
+        let Some(size) = self.arguments.sizes.first() else {
+            bail!("no frame length");
+        };
+        let rate = OWN_SPEED_RATE.min(self.arguments.frames_per_second(size)?);
+        let report = self.run(size, rate, OWN_SPEED_SECONDS)?;
+        let seconds = report.seconds + self.arguments.drain_ms as f64 / 1e3;
+        let own = json!({
+            "frames_per_second": rate.round(),
+            "turns_per_second": (report.pauses.turns as f64 / seconds).round(),
+            "pauses": pauses(&report),
+            "lost": report.flows.iter().map(Flow::lost).sum::<u64>(),
+            "forfeited": report.flows.iter().map(|flow| flow.forfeited).sum::<u64>(),
+        });
+        if report.outcome(rate).tester_limited && !report.pauses.any() {
+            bail!("the tester's own loop cannot send {rate:.0} frames a second: {own}");
+        }
+        Ok(own)
+    }
+
+    fn run(&mut self, size: &Size, rate: f64, seconds: f64) -> anyhow::Result<Report> {
+        let plan = Plan {
+            directions: self.arguments.directions(),
             sizes: size.bytes.clone(),
             rate,
             duration: Duration::from_secs_f64(seconds),
-            drain: Duration::from_millis(arguments.drain_ms),
+            drain: Duration::from_millis(self.arguments.drain_ms),
+            pause: Duration::from_micros(self.arguments.pause_us),
         };
-        let mut trial = |rate: f64| -> anyhow::Result<Report> {
-            tester.run(&lcore, &plan(rate, arguments.warm_up_seconds));
-            let report = tester.run(&lcore, &plan(rate, arguments.seconds));
-            if stop.is_set() {
-                bail!("interrupted");
-            }
-            Ok(report)
-        };
-        if arguments.fixed {
-            let report = trial(max)?;
-            clean &= is_clean(&report);
-            rows.push(json!({ "frame_bytes": size.name, "asked": max, "trial": shown(&report, max) }));
-            continue;
+        let report = self.tester.run(&self.lcore, &plan);
+        if self.stop.is_set() {
+            bail!("interrupted");
         }
+        Ok(report)
+    }
+
+    /// One rate, as often as it takes.
+    fn settled(&mut self, size: &Size, rate: f64) -> anyhow::Result<Settled<Report>> {
+        let patience = Patience {
+            retries: self.arguments.retries,
+            best_of: self.arguments.best_of,
+        };
+        settle(patience, || {
+            self.run(size, rate, self.arguments.warm_up_seconds)?;
+            let report = self.run(size, rate, self.arguments.seconds)?;
+            Ok(Attempt {
+                outcome: report.outcome(rate),
+                paused: report.pauses.any(),
+                report,
+            })
+        })
+    }
+
+    /// NDR, PDR, and latency at shares of the NDR.
+    fn searched(&mut self, size: &Size, max: f64) -> anyhow::Result<Value> {
+        let arguments = self.arguments;
         let mut trials = Vec::new();
         let mut worst = |rate: f64| -> anyhow::Result<Outcome> {
             let mut outcomes = Vec::new();
             for _ in 0..arguments.repeat {
-                let report = trial(rate)?;
-                outcomes.push(report.outcome(rate));
-                trials.push(shown(&report, rate));
+                let settled = self.settled(size, rate)?;
+                outcomes.push(settled.attempt.outcome);
+                trials.push(shown(&settled, rate));
             }
             Ok(Outcome {
                 offered: outcomes.iter().map(|o| o.offered).fold(f64::INFINITY, f64::min),
@@ -219,19 +303,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let mut latency = Vec::new();
         for percent in arguments.latency_at.iter().filter(|_| ndr.rate > 0.0) {
             let rate = ndr.rate * percent / 100.0;
-            latency.push(json!({ "percent_of_ndr": percent, "trial": shown(&trial(rate)?, rate) }));
+            let settled = self.settled(size, rate)?;
+            latency.push(json!({ "percent_of_ndr": percent, "trial": shown(&settled, rate) }));
         }
-        rows.push(json!({
+        Ok(json!({
             "frame_bytes": size.name, "asked": max, "ndr": found(&ndr), "pdr": found(&pdr),
             "latency": latency, "trials": trials,
-        }));
+        }))
     }
-    if arguments.json {
-        println!("{:#}", json!({ "sessions": arguments.sessions, "results": rows }));
-    } else {
-        print_table(&rows);
-    }
-    Ok(clean)
 }
 
 fn open(eal: &Eal, name: &str, device: &str, tags: u16, pool: &Mempool) -> anyhow::Result<(Port, Side)> {
@@ -301,7 +380,15 @@ fn found(found: &Found) -> Value {
     json!({ "frames_per_second": found.rate.round(), "tester_limited": found.tester_limited })
 }
 
-fn shown(report: &Report, asked: f64) -> Value {
+fn pauses(report: &Report) -> Value {
+    let us = |ns: u64| ns as f64 / 1e3;
+    json!({
+        "count": report.pauses.count, "total_us": us(report.pauses.total_ns), "longest_us": us(report.pauses.longest_ns),
+    })
+}
+
+fn shown(settled: &Settled<Report>, asked: f64) -> Value {
+    let report = &settled.attempt.report;
     let flows = report.flows.iter().map(|flow| {
         let us = |quantile: f64| flow.latency.value_at_quantile(quantile) as f64 / 1e3;
         let hex = |bytes: &Vec<u8>| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -317,12 +404,19 @@ fn shown(report: &Report, asked: f64) -> Value {
     });
     json!({
         "asked_per_second": asked.round(), "tester_limited": report.outcome(asked).tester_limited,
-        "longest_tester_pause_us": report.longest_pause_ns as f64 / 1e3,
+        "trials_made": settled.trials, "spoiled_by_tester": settled.spoiled, "tester_pauses": pauses(report),
         "stale": report.stale, "foreign": report.foreign, "flows": flows.collect::<Vec<_>>(),
     })
 }
 
-fn print_table(rows: &[Value]) {
+fn print_table(own: &Value, rows: &[Value]) {
+    println!(
+        "the tester's own loop at {}/s: {} turns a second, {} pauses, the longest turn {} µs",
+        own["frames_per_second"],
+        own["turns_per_second"],
+        own["pauses"]["count"],
+        own["pauses"]["longest_us"],
+    );
     println!("rates are frames a second and direction");
     for row in rows {
         let name = row["frame_bytes"].as_str().unwrap_or_default();
@@ -353,7 +447,7 @@ fn print_trial(size: &str, what: &str, trial: &Value) {
     for flow in trial["flows"].as_array().into_iter().flatten() {
         let us = &flow["latency_us"];
         println!(
-            "{size:>5} B  {what:<13} {:<10} offered {}/s sent {} lost {} duplicated {} reordered {} corrupt {}  µs p50 {} p99 {} p99.99 {} max {}",
+            "{size:>5} B  {what:<13} {:<10} offered {}/s sent {} lost {} duplicated {} reordered {} corrupt {}  µs p50 {} p99 {} p99.9 {} p99.99 {} max {}",
             flow["direction"].as_str().unwrap_or_default(),
             flow["offered_per_second"],
             flow["sent"],
@@ -363,6 +457,7 @@ fn print_trial(size: &str, what: &str, trial: &Value) {
             flow["corrupt"],
             us["p50"],
             us["p99"],
+            us["p99.9"],
             us["p99.99"],
             us["max"],
         );
@@ -373,9 +468,18 @@ fn print_trial(size: &str, what: &str, trial: &Value) {
             trial["asked_per_second"]
         );
     }
+    let pauses = &trial["tester_pauses"];
     println!(
-        "        longest pause of the tester: {} µs",
-        trial["longest_tester_pause_us"]
+        "        pauses of the tester: {}, {} µs in all, the longest turn {} µs; trials made: {}{}",
+        pauses["count"],
+        pauses["total_us"],
+        pauses["longest_us"],
+        trial["trials_made"],
+        if trial["spoiled_by_tester"] == true {
+            ", none of them without a pause: the machine's figure as much as the device's"
+        } else {
+            ""
+        },
     );
 }
 

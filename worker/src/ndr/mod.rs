@@ -5,6 +5,8 @@
 //!   frames       what is sent for session i, and what must come back, byte by byte
 //!   account      per session: lost, duplicated, reordered
 //!   pace         when the next frame is due; says what the tester itself missed
+//!   pauses       when the tester itself stood still
+//!   settle       a rate's verdict: trials that the tester spoiled are made again
 //!   search       the highest rate that keeps a bound on loss
 //!   trial        (feature dpdk) one measurement on two ports, one lcore
 //! ```
@@ -14,7 +16,9 @@
 pub mod account;
 pub mod frames;
 pub mod pace;
+pub mod pauses;
 pub mod search;
+pub mod settle;
 pub mod subscribers;
 #[cfg(feature = "dpdk")]
 pub mod trial;

@@ -1,7 +1,7 @@
 //! One measurement: frames at a rate for a while, then silence until the last ones are back. One lcore sends and receives.
 //!
 //! A frame that a full transmit queue refuses counts as lost: on software rings the queue is the device's own input. What the
-//! tester itself did not send in time is `forfeited`, and how long its loop stood still at most is `longest_pause_ns`.
+//! tester itself did not send in time is `forfeited`, and when its loop stood still is in `pauses`.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use shm_bridge::Direction;
 use super::account::{Arrival, Window};
 use super::frames::{FRAME_BYTES_LARGEST, Frames, Judged, Stamp};
 use super::pace::Pace;
+use super::pauses::Pauses;
 use super::search::Outcome;
 use crate::dpdk::{Clock, Lcore, MbufBurst, Mempool, RxQueue, StopFlag, TxQueue};
 use crate::wire::ethernet;
@@ -53,6 +54,8 @@ pub struct Plan {
     pub rate: f64,
     pub duration: Duration,
     pub drain: Duration,
+    /// The tester's loop takes no longer, or it paused.
+    pub pause: Duration,
 }
 
 /// One direction's result.
@@ -75,7 +78,7 @@ pub struct Flow {
 pub struct Report {
     pub flows: Vec<Flow>,
     pub seconds: f64,
-    pub longest_pause_ns: u64,
+    pub pauses: Pauses,
     /// Frames of earlier trials, and frames that are none of ours.
     pub stale: u64,
     pub foreign: u64,
@@ -152,14 +155,13 @@ impl Tester {
             .iter()
             .map(|direction| Stream::new(*direction, sessions, Pace::new(start, plan.rate)))
             .collect();
-        let (mut stale, mut foreign, mut longest_pause_ns) = (0, 0, 0);
+        let (mut stale, mut foreign) = (0, 0);
+        let mut pauses = Pauses::new(start, plan.pause.as_nanos() as u64);
         let mut burst = MbufBurst::with_limit(lcore, BURST);
         let end = start + duration + plan.drain.as_nanos() as u64;
-        let mut last = start;
         loop {
             let now = self.clock.now_ns();
-            longest_pause_ns = longest_pause_ns.max(now - last);
-            last = now;
+            pauses.turn(now);
             if now >= end || self.stop.is_set() {
                 break;
             }
@@ -181,7 +183,7 @@ impl Tester {
                 })
                 .collect(),
             seconds: plan.duration.as_secs_f64(),
-            longest_pause_ns,
+            pauses,
             stale,
             foreign,
         }
