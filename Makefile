@@ -6,6 +6,7 @@
 #   make e2e STORY=lease          one end-to-end story (tests/*.rs)
 #   make model     the loom models of the shared structures
 #   make budget    instructions a packet, by stage, within bench/budget.json; make budget-bless writes it
+#   make fuzz      hostile input guided by coverage, FUZZ_SECONDS (600) for each target; make fuzz-short takes three minutes
 #   make bench     the pipeline beside testpmd and l3fwd on the same frames (wants an idle machine)
 #   make bench-short   the headline rows, in under five minutes
 
@@ -16,10 +17,13 @@ STORY ?= lease
 # Everything that needs DPDK is behind one feature of the worker. Not `sluice-worker/dpdk`: the worker depends on itself for its
 # tests, and cargo takes that for the dependency's feature and builds no binary.
 DPDK = --features dpdk
+FUZZ_TARGETS ?= pipeline tables dhcp config
+# An input that takes a minute is a find; less may be a busy machine.
+FUZZ_FLAGS ?= -timeout=60 -verbosity=0 -print_funcs=0 -print_final_stats=1
 COUNTED = $(or $(CARGO_TARGET_DIR),target)/budget/sluice-instructions
 SUDO = $(shell [ "$$(id -u)" = 0 ] || echo sudo -E env "PATH=$$PATH")
 
-.PHONY: demo test check setup build build-debug e2e model budget budget-bless budget-build bench bench-short bench-build
+.PHONY: demo test check setup build build-debug e2e model budget budget-bless budget-build fuzz fuzz-short bench bench-short bench-build
 
 demo: setup build
 	$(SUDO) target/release/sluice demo --scenario $(SCENARIO) $(DEMO)
@@ -33,6 +37,7 @@ check: setup
 	shellcheck hugepage-setup.sh tests/setup-packages.sh tests/hugepage-setup.sh .ci/run
 	tests/hugepage-setup.sh
 	$(CARGO) fmt --all --check
+	cd fuzz && $(CARGO) fmt --check
 	$(CARGO) clippy --workspace --exclude dpdk-sys --all-targets -- -D warnings
 	$(CARGO) clippy --workspace --all-targets $(DPDK) -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps $(DPDK)
@@ -63,6 +68,18 @@ budget-bless: budget-build
 budget-build:
 	@tests/setup-packages.sh
 	$(CARGO) build --profile budget -p sluice-worker --features testkit --bin sluice-instructions
+
+fuzz: FUZZ_SECONDS = 600
+fuzz-short: FUZZ_SECONDS = 20
+fuzz fuzz-short:
+	@tests/setup-packages.sh
+	cd fuzz && $(CARGO) build --release --bins
+	@cd fuzz && for target in $(FUZZ_TARGETS); do \
+		echo "=== fuzz $$target, $(FUZZ_SECONDS) s"; \
+		mkdir -p "corpus/$$target" "artifacts/$$target"; \
+		$(CARGO) run -q --release --bin "$$target" -- -max_total_time=$(FUZZ_SECONDS) $(FUZZ_FLAGS) \
+			-artifact_prefix="$$PWD/artifacts/$$target/" "corpus/$$target" "seeds/$$target" || exit 1; \
+	done
 
 bench: bench-build
 	$(SUDO) ./hugepage-setup.sh reserve --pages 3400

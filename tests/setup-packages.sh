@@ -2,7 +2,7 @@
 # Installs the Debian packages that building and testing Sluice takes; says which, and does nothing when all are there.
 set -euo pipefail
 
-readonly BUILD=(pkg-config libdpdk-dev libclang-dev clang)
+readonly BUILD=(pkg-config libdpdk-dev libclang-dev clang g++)
 readonly RUN=(dpdk iproute2 iputils-ping udhcpc isc-dhcp-client dhcpcd5)
 readonly TEST=(python3-scapy tshark kea-admin shellcheck valgrind)
 
