@@ -24,6 +24,8 @@ pub struct Ground {
     pub sessions: u32,
     /// The most frames of a file.
     pub frames: u32,
+    /// Most packets that our worker takes from a queue at once.
+    pub burst: u16,
     _segment: Option<Segment>,
     _watched: Watched,
     dir: TempDir,
@@ -84,6 +86,7 @@ impl Ground {
             layout,
             sessions,
             frames,
+            burst: config.worker.burst,
             _segment: segment,
             _watched: watched,
             dir,
@@ -114,13 +117,17 @@ impl Ground {
 
     /// The worker's configuration for files of this direction.
     pub fn config(&self, direction: Direction, taker: Taker) -> anyhow::Result<PathBuf> {
-        self.layout.write_config(
+        let path = self.layout.write_config(
             self.dir.path(),
             direction,
             taker,
             self.sessions,
             mbufs(self.frames),
-        )
+        )?;
+        let burst = format!("[worker]\nburst = {}\n", self.burst);
+        let text = std::fs::read_to_string(&path)?.replace("[worker]\n", &burst);
+        std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+        Ok(path)
     }
 }
 

@@ -15,6 +15,7 @@
 #![deny(unsafe_code)]
 
 pub mod budget;
+pub mod bursts;
 pub mod conservation;
 pub mod features;
 pub mod figures;

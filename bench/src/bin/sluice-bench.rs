@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use sluice_bench::bursts::{self, BurstPlan};
 use sluice_bench::plan::Plan;
 use sluice_bench::side_by_side::{Row, all_rows};
 use sluice_bench::start::Manner;
@@ -27,6 +28,8 @@ enum Command {
     Traffic(TrafficArguments),
     /// Compare testpmd io, l3fwd and our worker, upstream and downstream.
     Run(RunArguments),
+    /// Ticks a packet and latency of our worker by size of burst, under full load.
+    Bursts(BurstArguments),
 }
 
 #[derive(Debug, clap::Args)]
@@ -63,6 +66,30 @@ struct RunArguments {
     out: PathBuf,
 }
 
+#[derive(Debug, clap::Args)]
+struct BurstArguments {
+    /// Sizes to measure; a burst has 32 packets at most.
+    #[arg(long, value_delimiter = ',', default_value = "4,8,16,32", value_parser = clap::value_parser!(u16).range(4..=32))]
+    bursts: Vec<u16>,
+    #[arg(long, default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..=1 << 20))]
+    sessions: u32,
+    /// Frame length with FCS.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(64..=1518))]
+    bytes: u16,
+    /// Fresh starts of each size.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    starts: u16,
+    /// Windows a start.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    windows: u16,
+    /// Length of a window.
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(10..))]
+    window_ms: u64,
+    /// The worker's binary.
+    #[arg(long, default_value = "target/release/sluice-worker")]
+    worker: PathBuf,
+}
+
 fn main() -> anyhow::Result<()> {
     leftovers::remove_at_signals()?;
     match Arguments::parse().command {
@@ -78,6 +105,38 @@ fn main() -> anyhow::Result<()> {
             let out = arguments.out.clone();
             run(&arguments.plan(), &out)
         }
+        Command::Bursts(arguments) => arguments.run(),
+    }
+}
+
+impl BurstArguments {
+    fn run(self) -> anyhow::Result<()> {
+        let mhz = tsc::hertz() / 1e6;
+        let mut machine = Machine::look(mhz)?;
+        let plan = BurstPlan {
+            bursts: self.bursts,
+            sessions: self.sessions,
+            bytes: usize::from(self.bytes),
+            starts: usize::from(self.starts),
+            manner: Manner {
+                windows: usize::from(self.windows),
+                window: Duration::from_millis(self.window_ms),
+                worker: self.worker,
+                // Not started here.
+                l3fwd: PathBuf::new(),
+            },
+        };
+        let rows = plan.run(mhz)?;
+        machine.look_again()?;
+        println!(
+            "{}, TSC {mhz:.0} MHz; load before {}, after {}; commit {}\n\n{}",
+            machine.cpu.as_deref().unwrap_or("unknown CPU"),
+            machine.load_before,
+            machine.load_after,
+            machine.commit.as_deref().unwrap_or("unknown"),
+            bursts::markdown(&rows)
+        );
+        Ok(())
     }
 }
 
@@ -129,7 +188,7 @@ mod tests {
             let all = ["sluice-bench", "run"].iter().chain(words);
             match Arguments::parse_from(all).command {
                 Command::Run(run) => run.plan(),
-                Command::Traffic(_) => unreachable!(),
+                Command::Traffic(_) | Command::Bursts(_) => unreachable!(),
             }
         };
         let all = plan(&[]);
