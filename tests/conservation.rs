@@ -1,6 +1,6 @@
 //! Law 2 after traffic of every kind, good and bad: what came in went out, was dropped for a reason, or was handed to
 //! control; not one packet more or less, and every mbuf is back. The kernel's own counts of the two TAPs are the
-//! second opinion.
+//! second opinion. Each burst is measured, so every stage that had a part in it says how many packets came to it and what they took.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -37,6 +37,7 @@ const CHECKSUM_AT: usize = 22 + 10;
 fn every_packet_is_accounted_for_and_every_mbuf_returns() {
     let mut world = start(WorldSpec {
         subscribers: 2,
+        edit_settings: |text| text.replace("[worker]\n", "[worker]\nmeasure_one_in = 1\n"),
         ..WorldSpec::default()
     });
     let mbufs = {
@@ -214,8 +215,65 @@ fn every_packet_is_accounted_for_and_every_mbuf_returns() {
         "frames the kernel could not hand over"
     );
     expect_mbufs_in_use(world.api(), &mbufs);
+    expect_costs(&world);
     eprintln!("{sum:?}; mbufs in use by port {mbufs:?}, before and after; drops {dropped:?}");
     world.stop().unwrap();
+}
+
+/// Stages that this story's packets came to: forwarded ones both ways, gardened, spoofed, broken and punted ones.
+const WORKED: [&str; 24] = [
+    "receive",
+    "express_look",
+    "express_find",
+    "express_go",
+    "parse",
+    "arp",
+    "dhcp",
+    "destination",
+    "owner",
+    "session",
+    "antispoof",
+    "fib",
+    "local",
+    "garden",
+    "police",
+    "next_hop",
+    "limits",
+    "rewrite",
+    "encap",
+    "account",
+    "ends",
+    "transmit",
+    "hand_over",
+    "count",
+];
+
+/// What the lcore says of its stages is plausible: none is missing, and their sum is its busy time but for what measuring itself took.
+#[track_caller]
+fn expect_costs(world: &World) {
+    let answer = world.api().get("/api/v1/lcores").unwrap();
+    let lcore = &answer["lcores"][0];
+    let cost = &lcore["cost"];
+    assert_eq!(
+        (&lcore["measure_one_in"], &cost["bursts"], &cost["packets"]),
+        (&Value::from(1), &lcore["bursts"], &lcore["rx"])
+    );
+    let stages = cost["stages"].as_array().unwrap();
+    let number = |stage: &Value, member: &str| stage[member].as_u64().unwrap();
+    for label in WORKED {
+        let stage = stages.iter().find(|stage| stage["stage"] == label).unwrap();
+        assert!(
+            number(stage, "packets") > 0 && number(stage, "tsc") > 0,
+            "{stage}"
+        );
+    }
+    let sum: u64 = stages.iter().map(|stage| number(stage, "tsc")).sum();
+    let busy = number(lcore, "busy_tsc");
+    assert!(sum <= busy && sum > busy / 4, "{sum} of {busy} ticks");
+    // Control looked at the counters a second ago and earlier.
+    let recent = &lcore["recent"];
+    let share = recent["busy_share"].as_f64().unwrap();
+    assert!((0.0..=1.0).contains(&share), "{recent}");
 }
 
 /// What the kernel counted on the two TAPs.
