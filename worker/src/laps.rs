@@ -70,7 +70,7 @@ impl Clocked {
         cells.bursts.add(1);
         cells.packets.add(packets as u64);
         for (stage, (packets, ticks)) in Stage::ALL.iter().zip(self.laps) {
-            if ticks != 0 {
+            if packets | ticks != 0 {
                 let stage = cells.stage(*stage);
                 stage.packets.add(packets);
                 stage.tsc.add(ticks);

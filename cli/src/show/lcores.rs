@@ -90,7 +90,7 @@ fn costs(lcore: &Value) -> String {
             .filter(|cost| cost.get("bursts").and_then(Value::as_u64).unwrap_or(0) > 0)
     };
     let (cost, when) = match (measured("/recent/cost"), measured("/cost")) {
-        (Some(recent), _) => (recent, "in the last seconds"),
+        (Some(recent), _) => (recent, "the last seconds"),
         (None, Some(all)) => (all, "since the segment was made"),
         (None, None) if one_in == 0 => {
             return format!("\nlcore {number_of}: no burst is measured (worker.measure_one_in = 0)\n");
@@ -121,7 +121,7 @@ fn costs(lcore: &Value) -> String {
         Column::text("", "/meaning"),
     ];
     format!(
-        "\nlcore {number_of}: {} of 1 burst in {one_in} {when}, {} packets a burst: {} tsc a packet, {} the drivers', {} ours\n{}",
+        "\nlcore {number_of}, {when}: {} bursts measured (1 in {one_in}), {} packets each: {} tsc a packet, {} the drivers', {} ours\n{}",
         grouped(cost.get("bursts").and_then(Value::as_i64).unwrap_or(0)),
         of("/packets_per_burst"),
         of("/tsc_per_packet"),
