@@ -104,6 +104,10 @@ struct Arguments {
     /// Trials that may lose before their rate has failed; more than 1 for a device that shares its core with other programs.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     best_of: u32,
+    /// Sends no more than what keeps so many frames in flight, each direction; a rate is then what both sides come to, and only what
+    /// the device itself drops is lost. For software ports on cores that other programs share: the rest of the search is left out.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(32..=65_536))]
+    in_flight: Option<u64>,
     /// Latency is measured at these percentages of the NDR.
     #[arg(long, default_value = "10,50,90", value_delimiter = ',', value_parser = positive)]
     latency_at: Vec<f64>,
@@ -255,6 +259,7 @@ impl Bench<'_> {
             duration: Duration::from_secs_f64(seconds),
             drain: Duration::from_millis(self.arguments.drain_ms),
             pause: Duration::from_micros(self.arguments.pause_us),
+            in_flight: self.arguments.in_flight,
         };
         let report = self.tester.run(&self.lcore, &plan);
         if self.stop.is_set() {
@@ -298,8 +303,19 @@ impl Bench<'_> {
             })
         };
         let resolution = arguments.resolution / 100.0;
-        let ndr = search(max, resolution, 0.0, &mut worst)?;
-        let pdr = search(max, resolution, arguments.pdr_loss / 100.0, &mut worst)?;
+        let (ndr, pdr) = if arguments.in_flight.is_some() {
+            let outcome = worst(max)?;
+            let rate = if outcome.loss == 0.0 { outcome.offered } else { 0.0 };
+            let found = Found {
+                rate,
+                tester_limited: true,
+            };
+            (found, None)
+        } else {
+            let pdr = arguments.pdr_loss / 100.0;
+            let ndr = search(max, resolution, 0.0, &mut worst)?;
+            (ndr, Some(search(max, resolution, pdr, &mut worst)?))
+        };
         let mut latency = Vec::new();
         for percent in arguments.latency_at.iter().filter(|_| ndr.rate > 0.0) {
             let rate = ndr.rate * percent / 100.0;
@@ -307,7 +323,7 @@ impl Bench<'_> {
             latency.push(json!({ "percent_of_ndr": percent, "trial": shown(&settled, rate) }));
         }
         Ok(json!({
-            "frame_bytes": size.name, "asked": max, "ndr": found(&ndr), "pdr": found(&pdr),
+            "frame_bytes": size.name, "asked": max, "ndr": found(&ndr), "pdr": pdr.as_ref().map(found),
             "latency": latency, "trials": trials,
         }))
     }
@@ -423,7 +439,7 @@ fn print_table(own: &Value, rows: &[Value]) {
         for (what, found) in [("NDR", &row["ndr"]), ("PDR", &row["pdr"])] {
             if let Some(rate) = found["frames_per_second"].as_f64() {
                 let limit = if found["tester_limited"] == true {
-                    "  or more: the tester is the limit"
+                    "  or more: the tester, or what may be in flight, is the limit"
                 } else {
                     ""
                 };

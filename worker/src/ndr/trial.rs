@@ -56,6 +56,9 @@ pub struct Plan {
     pub drain: Duration,
     /// The tester's loop takes no longer, or it paused.
     pub pause: Duration,
+    /// No more frames than this between sending and receipt, each direction: what is due beyond them waits. `None` sends on time
+    /// whatever comes back, as RFC 2544 has it.
+    pub in_flight: Option<u64>,
 }
 
 /// One direction's result.
@@ -78,6 +81,8 @@ pub struct Flow {
 pub struct Report {
     pub flows: Vec<Flow>,
     pub seconds: f64,
+    /// Sending waited for what was in flight: the rate is what the two sides came to, nobody's limit.
+    pub held: bool,
     pub pauses: Pauses,
     /// Frames of earlier trials, and frames that are none of ours.
     pub stale: u64,
@@ -88,6 +93,11 @@ impl Flow {
     /// Frames that the device was given, or would have been had its queue not been full.
     pub fn offered(&self) -> u64 {
         self.sent + self.refused
+    }
+
+    /// Sent, and not come back yet or never.
+    pub fn in_flight(&self) -> u64 {
+        self.sent.saturating_sub(self.received + self.corrupt)
     }
 
     pub fn lost(&self) -> u64 {
@@ -104,10 +114,12 @@ impl Report {
     pub fn outcome(&self, asked: f64) -> Outcome {
         let rate = |flow: &Flow| flow.offered() as f64 / self.seconds;
         let offered = self.flows.iter().map(rate).fold(f64::INFINITY, f64::min);
+        // What was due in a pause was not sent; the rest of the time is what the tester can be asked about.
+        let awake = (self.seconds - self.pauses.total_ns as f64 / 1e9).max(self.seconds / 10.0);
         Outcome {
             offered,
             loss: self.flows.iter().map(Flow::loss).fold(0.0, f64::max),
-            tester_limited: offered < asked * SENT_SHARE_MIN,
+            tester_limited: !self.held && offered * self.seconds / awake < asked * SENT_SHARE_MIN,
         }
     }
 }
@@ -183,6 +195,7 @@ impl Tester {
                 })
                 .collect(),
             seconds: plan.duration.as_secs_f64(),
+            held: plan.in_flight.is_some(),
             pauses,
             stale,
             foreign,
@@ -190,7 +203,10 @@ impl Tester {
     }
 
     fn send(&mut self, burst: &mut MbufBurst, stream: &mut Stream, plan: &Plan, now: u64) {
-        let due = stream.pace.due(now).min(BURST as u64) as usize;
+        let room = plan
+            .in_flight
+            .map_or(u64::MAX, |most| most.saturating_sub(stream.flow.in_flight()));
+        let due = stream.pace.due(now).min(BURST as u64).min(room) as usize;
         // An empty pool is the tester's own limit: what is not sent becomes forfeited.
         if due == 0 || !self.pool.allocate(burst, due) {
             return;
