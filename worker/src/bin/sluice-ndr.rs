@@ -436,12 +436,13 @@ fn print_table(own: &Value, rows: &[Value]) {
     println!("rates are frames a second and direction");
     for row in rows {
         let name = row["frame_bytes"].as_str().unwrap_or_default();
+        let bounded = row["pdr"].is_null();
         for (what, found) in [("NDR", &row["ndr"]), ("PDR", &row["pdr"])] {
             if let Some(rate) = found["frames_per_second"].as_f64() {
-                let limit = if found["tester_limited"] == true {
-                    "  or more: the tester, or what may be in flight, is the limit"
-                } else {
-                    ""
+                let limit = match found["tester_limited"] == true {
+                    true if bounded => "  with as many frames in flight as may be",
+                    true => "  or more: the tester is the limit",
+                    false => "",
                 };
                 println!("{name:>5} B  {what}  {rate:>12.0}{limit}");
             }

@@ -376,6 +376,35 @@ fn is_answer(frame: &[u8], mac: [u8; 6]) -> bool {
 mod tests {
     use super::*;
 
+    /// A second in which the tester stood still for `paused_ns`.
+    fn report(sent: u64, received: u64, paused_ns: u64, held: bool) -> Report {
+        let mut pauses = Pauses::new(0, 1);
+        pauses.turn(paused_ns);
+        let mut stream = Stream::new(Direction::Upstream, 1, Pace::new(0, 1.0));
+        (stream.flow.sent, stream.flow.received) = (sent, received);
+        Report {
+            flows: vec![stream.flow],
+            seconds: 1.0,
+            held,
+            pauses,
+            stale: 0,
+            foreign: 0,
+        }
+    }
+
+    #[test]
+    fn what_was_due_in_a_pause_is_not_the_testers_limit() {
+        let limited =
+            |sent, paused_ns, held| report(sent, sent, paused_ns, held).outcome(1000.0).tester_limited;
+
+        assert!(!limited(1000, 0, false));
+        assert!(limited(900, 0, false));
+        assert!(!limited(900, 100_000_000, false));
+        assert!(limited(700, 100_000_000, false));
+        assert!(!limited(10, 0, true));
+        assert_eq!(report(1000, 999, 0, false).outcome(1000.0).loss, 0.001);
+    }
+
     #[test]
     fn a_request_for_the_gateway_becomes_its_answer_and_no_other_does() {
         let (asker, mine) = ([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 3]);
