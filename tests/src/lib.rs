@@ -11,6 +11,7 @@ pub mod frames;
 pub mod gateway;
 pub mod homes;
 pub mod hostile;
+pub mod pair;
 pub mod scapy;
 pub mod telemetry;
 pub mod world;
