@@ -17,6 +17,7 @@
 pub mod budget;
 pub mod bursts;
 pub mod conservation;
+pub mod cores;
 pub mod features;
 pub mod figures;
 pub mod goals;

@@ -181,6 +181,13 @@ fn open(
         }
         eprintln!("{fault}; what comes to a wrong lcore is handed over");
     }
+    if open.queued_mbufs_max() > config.worker.mbufs {
+        eprintln!(
+            "port {name}: its queues hold {} mbufs when full, and worker.mbufs is {}: raise it",
+            open.queued_mbufs_max(),
+            config.worker.mbufs
+        );
+    }
     let watched = Watched {
         port: open,
         pool,

@@ -85,6 +85,7 @@ pub struct Port {
     socket: Option<u32>,
     frame_shortage: Option<FrameShortage>,
     hashing_fault: Option<PortError>,
+    queued_mbufs_max: u32,
 }
 
 impl Port {
@@ -117,7 +118,7 @@ impl Port {
             _eal: Arc::clone(&eal.shared),
         });
         device.set_mtu(mtu)?;
-        device.set_up_queues(config, pool, capabilities.socket)?;
+        let queued_mbufs_max = device.set_up_queues(config, pool, capabilities.socket)?;
         device.start(config.promiscuous)?;
         let hashing_fault = match &config.spread {
             ReceiveSpread::Hashed(hashing) => device.set_hashing(hashing).err(),
@@ -137,6 +138,7 @@ impl Port {
                 socket: capabilities.socket,
                 frame_shortage,
                 hashing_fault,
+                queued_mbufs_max,
             },
             rx,
             tx,
@@ -163,6 +165,11 @@ impl Port {
     /// Why the device does not hash as it was told to, though it said it could: packets may come to any queue.
     pub fn hashing_fault(&self) -> Option<&PortError> {
         self.hashing_fault.as_ref()
+    }
+
+    /// How many mbufs the queues hold when all are full: a pool of fewer can run dry while nothing is lost yet.
+    pub fn queued_mbufs_max(&self) -> u32 {
+        self.queued_mbufs_max
     }
 
     /// The link as the driver last saw it; never waits. A device that cannot tell is down.

@@ -137,12 +137,13 @@ impl<'a> Device<'a> {
         }
     }
 
+    /// Returns how many mbufs the queues hold when all are full.
     pub(super) fn set_up_queues(
         &self,
         config: &PortConfig<'_>,
         pool: &Mempool,
         socket: Option<u32>,
-    ) -> Result<(), PortError> {
+    ) -> Result<u32, PortError> {
         let (mut rx_descriptors, mut tx_descriptors) = (DESCRIPTORS, DESCRIPTORS);
         // SAFETY: a configured port, and two numbers that are brought into the driver's range.
         let code = unsafe {
@@ -172,7 +173,8 @@ impl<'a> Device<'a> {
             };
             self.call_for_queue("transmit", queue, code)?;
         }
-        Ok(())
+        let all = |queues: u16, descriptors: u16| u32::from(queues) * u32::from(descriptors);
+        Ok(all(config.rx_queues, rx_descriptors).saturating_add(all(config.tx_queues, tx_descriptors)))
     }
 
     pub(super) fn start(&self, promiscuous: Promiscuous) -> Result<(), PortError> {
