@@ -156,6 +156,19 @@ fn two_lcores_forward_for_everybody_and_count_exactly() {
         all < 2 * ALL * u64::from(SUBSCRIBERS),
         "what came to its owner stayed: {handed_over:?}"
     );
+    // Who took them in counted them too.
+    let lcores = world.api().get("/api/v1/lcores").unwrap();
+    let handed_in: Vec<u64> = lcores["lcores"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|lcore| lcore["handed_in"].as_u64().unwrap())
+        .collect();
+    assert_eq!(
+        handed_in.iter().sum::<u64>(),
+        telemetry.handoffs().values().sum::<u64>(),
+        "{handed_in:?}"
+    );
     let refused = Drops::read(world.api()).since(&drops);
     assert!(
         refused.keys().all(|reason| reason == "arp_ignored"),

@@ -347,6 +347,12 @@ const VALUES: &[Case] = &[
         "buffers",
     ),
     (
+        "bursts measured too rarely to be seen",
+        "[worker]\nmeasure_one_in = 1000001 # <-",
+        "worker.measure_one_in",
+        "outside 0..=1000000 bursts",
+    ),
+    (
         "a punt rate of zero",
         "[punt]\nline_pps = 0 # <-",
         "punt.line_pps",

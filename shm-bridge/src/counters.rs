@@ -73,7 +73,9 @@ pub struct LcoreCells {
     pub lost_in_flight: Counter,
     /// Packets per direction that were forwarded between access and core or subscriber and subscriber.
     pub forwarded: [Counter; 2],
-    padding: [AtomicU64; 2],
+    /// Packets that another lcore received and handed over to this one; in the sum they are the other's.
+    pub handed_in: Counter,
+    padding: AtomicU64,
     drops: [Counter; DROP_SLOTS],
     punts: [Counter; PUNT_SLOTS],
     ports: [PortCells; PORTS_MAX],

@@ -5,7 +5,7 @@
 //!   burst: receive ─► pipeline ─► one verdict a lane ─► send · free · punt ring · hand over ─► count
 //! ```
 //!
-//! One burst in so many is measured by [laps](crate::laps), for the operator: `sluice show lcores`.
+//! One burst in so many is measured by [`laps`], for the operator: `sluice show lcores`.
 //!
 //! In the loop nothing allocates, waits, logs or makes a system call, but for an adaptive lcore that has had nothing to do for a
 //! while: it yields, then sleeps. A transmit queue or ring that is full costs the packet (`tx_full`, `punt_ring_full`,
@@ -228,8 +228,9 @@ impl Running<'_> {
             .filter(|out| usize::from(*out) < self.task.sends.len());
         let sent = match whole {
             Some(out) => {
-                if from == From::Queue {
-                    self.count_received(count, gone.bytes_in, port);
+                match from {
+                    From::Queue => self.count_received(count, gone.bytes_in, port),
+                    From::OtherLcore => self.cells.handed_in.add(count as u64),
                 }
                 laps.lap(Stage::Count, || count);
                 let out = usize::from(out);
@@ -245,11 +246,14 @@ impl Running<'_> {
                 sent
             }
             None => {
-                if from == From::Queue {
-                    // Of those that are gone the frames are no longer as they came.
-                    let grown = gone.bytes_out.wrapping_sub(gone.bytes_in);
-                    let bytes = mbufs.frame_bytes().wrapping_sub(grown);
-                    self.count_received(count, bytes, port);
+                match from {
+                    From::Queue => {
+                        // Of those that are gone the frames are no longer as they came.
+                        let grown = gone.bytes_out.wrapping_sub(gone.bytes_in);
+                        let bytes = mbufs.frame_bytes().wrapping_sub(grown);
+                        self.count_received(count, bytes, port);
+                    }
+                    From::OtherLcore => self.cells.handed_in.add(count as u64),
                 }
                 laps.lap(Stage::Count, || count - gone.count());
                 let sent = self.rest(mbufs, &gone, port, way, now_ns, laps);

@@ -116,7 +116,7 @@ fn lcores(tables: &Tables, parameters: &str, reply: &mut TelemetryReply) -> Resu
                 cells.rx.get(),
                 cells.tx.get(),
                 cells.dropped(),
-                per(cells.busy_tsc.get(), cells.rx.get()),
+                per(cells.busy_tsc.get(), taken_in(cells)),
             );
             reply.text(&slot.to_string(), &line);
         }
@@ -129,6 +129,7 @@ fn describe(cells: &LcoreCells, cost: &Cost, reply: &mut TelemetryReply) {
         ("lcore_id", cells.lcore_id.get()),
         ("cpu", cells.cpu.get()),
         ("rx", cells.rx.get()),
+        ("handed_in", cells.handed_in.get()),
         ("injected", cells.injected.get()),
         ("originated", cells.originated.get()),
         ("tx", cells.tx.get()),
@@ -179,6 +180,13 @@ fn measured(tables: &Tables, slots: &[usize], direction: Direction) -> (Vec<u64>
         sum.1 = sum.1.max(max_ns);
     }
     sum
+}
+
+/// From ports, from other lcores and from control.
+fn taken_in(cells: &LcoreCells) -> u64 {
+    [&cells.rx, &cells.handed_in, &cells.injected]
+        .iter()
+        .fold(0, |sum, counter| sum.wrapping_add(counter.get()))
 }
 
 fn per(of: u64, to: u64) -> String {

@@ -24,7 +24,7 @@ pub fn list(answer: &Value) -> String {
     text
 }
 
-fn counts() -> [Column; 11] {
+fn counts() -> [Column; 12] {
     [
         Column::text("LCORE", "/lcore"),
         Column::text("CPU", "/cpu"),
@@ -37,6 +37,7 @@ fn counts() -> [Column; 11] {
             age.map_or_else(|| "-".to_owned(), |age| format!("{age:.3}s ago"))
         }),
         Column::number("RX", "/rx"),
+        Column::number("HANDED IN", "/handed_in"),
         Column::number("INJECTED", "/injected"),
         Column::number("ORIGINATED", "/originated"),
         Column::number("TX", "/tx"),
@@ -111,7 +112,7 @@ fn costs(lcore: &Value) -> String {
         Column::text("KIND", "/kind"),
         Column::number("PACKETS", "/packets"),
         number("TSC EACH", "/tsc_per_packet", 1.0, 1),
-        number("TSC/RX PACKET", "/tsc_per_received_packet", 1.0, 2),
+        number("TSC/PACKET", "/tsc_per_received_packet", 1.0, 2),
         Column::right("SHARE", move |row| {
             match row.pointer("/tsc_per_received_packet").and_then(Value::as_f64) {
                 Some(tsc) if all > 0.0 => format!("{:.1} %", tsc / all * 100.0),

@@ -102,7 +102,7 @@ fn answer(_: &str, path: &str, _: &Value) -> (u16, String) {
                 "tsc_per_packet": 250.4, "tsc_hz": 2_500_000_000u64, "measure_one_in": 64, "clock_reading_tsc": 27,
                 "cost": cost(4000), "recent": {"seconds": 10.0, "packets_per_second": 3_000_000.0, "packets_per_burst": 20.0,
                     "busy_share": 0.25, "tsc_per_packet": 208.3, "headroom_packets_per_second": 9_000_000.0, "cost": cost(400)},
-                "rx": 100, "injected": 1, "originated": 0, "tx": 90, "drops": 10, "punts": 1,
+                "handed_in": 0, "rx": 100, "injected": 1, "originated": 0, "tx": 90, "drops": 10, "punts": 1,
                 "lost_in_flight": 0, "in_hand": 0}],
             "total": {"rx": 100, "injected": 1, "originated": 0, "tx": 90, "drops": 10, "punts": 1, "lost_in_flight": 0, "in_hand": 0}
         }),

@@ -87,6 +87,7 @@ metrics! {
     LATENCY_MAX_SECONDS: Gauge "bng_latency_max_seconds" ["lcore", "direction"] "The largest latency since the segment was made";
 
     LCORE_RX: Counter "bng_lcore_rx_packets_total" ["lcore"] "Packets received";
+    LCORE_HANDED_IN: Counter "bng_lcore_handed_in_packets_total" ["lcore"] "Packets that another lcore received and handed over to this one";
     LCORE_TX: Counter "bng_lcore_tx_packets_total" ["lcore"] "Packets transmitted";
     LCORE_INJECTED: Counter "bng_lcore_injected_packets_total" ["lcore"] "Packets taken from control to be sent";
     LCORE_ORIGINATED: Counter "bng_lcore_originated_packets_total" ["lcore"] "Packets made in the data plane, such as ICMP errors";
@@ -97,10 +98,10 @@ metrics! {
     LCORE_BURSTS: Counter "bng_lcore_bursts_total" ["lcore"] "Bursts received";
     LCORE_IDLE: Counter "bng_lcore_idle_polls_total" ["lcore"] "Turns of the loop that received nothing";
     LCORE_BUSY: Counter "bng_lcore_busy_tsc_total" ["lcore"] "TSC ticks of turns that had work";
-    LCORE_STAGE_TSC: Counter "bng_lcore_stage_tsc_total" ["lcore", "stage"] "TSC ticks that a stage took in the bursts measured; divided by bng_lcore_measured_packets_total it is what the stage costs a packet received";
+    LCORE_STAGE_TSC: Counter "bng_lcore_stage_tsc_total" ["lcore", "stage"] "TSC ticks that a stage took in the bursts measured; divided by bng_lcore_measured_packets_total it is what the stage costs a packet, whether it comes to the stage or not";
     LCORE_STAGE_PACKETS: Counter "bng_lcore_stage_packets_total" ["lcore", "stage"] "Packets that came to a stage in the bursts measured";
     LCORE_MEASURED_BURSTS: Counter "bng_lcore_measured_bursts_total" ["lcore"] "Bursts measured stage by stage, one in worker.measure_one_in";
-    LCORE_MEASURED_PACKETS: Counter "bng_lcore_measured_packets_total" ["lcore"] "Packets received in the bursts measured";
+    LCORE_MEASURED_PACKETS: Counter "bng_lcore_measured_packets_total" ["lcore"] "Packets of the bursts measured";
     LCORE_TSC_HERTZ: Gauge "bng_lcore_tsc_hertz" ["lcore"] "TSC ticks a second; rate(bng_lcore_busy_tsc_total) divided by it is the share of time that the lcore is busy";
     LCORE_ONLINE: Gauge "bng_lcore_online" ["lcore"] "1 while the lcore may be reading tables, 0 while it sleeps or does not run";
     LCORE_HEARTBEAT: Gauge "bng_lcore_heartbeat_age_seconds" ["lcore"] "Time since the last turn of the loop";

@@ -195,8 +195,9 @@ impl Scrape {
     }
 
     fn lcores(&self, out: &mut Out<'_>) -> Result<(), Error> {
-        let columns: [Column<LcoreCells, u64>; 10] = [
+        let columns: [Column<LcoreCells, u64>; 11] = [
             (&list::LCORE_RX, |lcore| lcore.rx.get()),
+            (&list::LCORE_HANDED_IN, |lcore| lcore.handed_in.get()),
             (&list::LCORE_TX, |lcore| lcore.tx.get()),
             (&list::LCORE_INJECTED, |lcore| lcore.injected.get()),
             (&list::LCORE_ORIGINATED, |lcore| lcore.originated.get()),

@@ -60,6 +60,8 @@ pub struct LcoreJson {
     pub cost: CostJson,
     /// The last seconds; null until control and the worker have run that long.
     pub recent: Option<RecentJson>,
+    /// Packets that another lcore received and handed over to this one.
+    pub handed_in: u64,
     /// Packets between access and core, or between subscribers.
     pub forwarded: Forwarded,
     #[serde(flatten)]
@@ -71,9 +73,9 @@ pub struct LcoreJson {
 pub struct RecentJson {
     /// How many seconds: up to ten.
     pub seconds: f64,
-    /// Packets taken in, from ports and from control.
+    /// Packets taken in: from ports, from other lcores, from control.
     pub packets_per_second: f64,
-    /// Packets received a burst; null where there was none.
+    /// Packets a burst, from a port or another lcore; null where there was none.
     pub packets_per_burst: Option<f64>,
     /// Share of the time spent in turns of the loop that had work, 0 to 1. Where other programs run on this CPU, their time in the
     /// middle of such a turn counts too. Null where the worker does not say how fast its clock ticks.
@@ -91,12 +93,12 @@ pub struct RecentJson {
 /// Ticks by stage, of the bursts that were measured.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct CostJson {
-    /// Bursts measured, and the packets that were received in them.
+    /// Bursts measured, from ports and other lcores, and the packets in them.
     pub bursts: u64,
     pub packets: u64,
     /// Null where none was measured, as all further ones.
     pub packets_per_burst: Option<f64>,
-    /// All stages, per packet received.
+    /// All stages, per packet of these bursts.
     pub tsc_per_packet: Option<f64>,
     /// Of that, the device drivers' receive and transmit, with the loop's turn around the receive.
     pub driver_tsc_per_packet: Option<f64>,
@@ -119,7 +121,7 @@ pub struct StageJson {
     pub tsc: u64,
     /// Per packet that came to this stage: what the feature costs those that need it. Null where none did.
     pub tsc_per_packet: Option<f64>,
-    /// Per packet received, whether it came to this stage or not; summed up over all stages it is what a packet costs.
+    /// Per packet of the bursts, whether it came to this stage or not; summed up over all stages it is what a packet costs.
     pub tsc_per_received_packet: Option<f64>,
 }
 
@@ -186,7 +188,7 @@ fn lcore(state: &AppState, slot: usize, cells: &LcoreCells, now: u64) -> LcoreJs
         bursts: cells.bursts.get(),
         idle_polls: cells.idle_polls.get(),
         busy_tsc,
-        tsc_per_packet: ratio(busy_tsc, packets.rx.wrapping_add(packets.injected)),
+        tsc_per_packet: ratio(busy_tsc, note.taken_in),
         tsc_hz: note.cost.tsc_hz,
         measure_one_in: note.cost.one_in,
         clock_reading_tsc: note.cost.clock_tsc,
@@ -195,6 +197,7 @@ fn lcore(state: &AppState, slot: usize, cells: &LcoreCells, now: u64) -> LcoreJs
             .recent
             .before(slot, &note)
             .map(|before| RecentJson::between(&before, &note)),
+        handed_in: cells.handed_in.get(),
         forwarded: Forwarded {
             upstream: cells.forwarded[Direction::Upstream as usize].get(),
             downstream: cells.forwarded[Direction::Downstream as usize].get(),
@@ -206,7 +209,7 @@ fn lcore(state: &AppState, slot: usize, cells: &LcoreCells, now: u64) -> LcoreJs
 impl RecentJson {
     fn between(before: &Note, now: &Note) -> RecentJson {
         let seconds = seconds(now.at_ns.saturating_sub(before.at_ns));
-        let taken = now.taken.wrapping_sub(before.taken);
+        let taken = now.taken_in.wrapping_sub(before.taken_in);
         let busy_tsc = now.busy_tsc.wrapping_sub(before.busy_tsc);
         let ticks = now.cost.tsc_hz as f64 * seconds;
         let busy_share = (ticks > 0.0).then(|| (busy_tsc as f64 / ticks).min(1.0));
@@ -219,7 +222,7 @@ impl RecentJson {
             seconds,
             packets_per_second: taken as f64 / seconds,
             packets_per_burst: ratio(
-                now.rx.wrapping_sub(before.rx),
+                now.of_bursts.wrapping_sub(before.of_bursts),
                 now.bursts.wrapping_sub(before.bursts),
             ),
             busy_share,

@@ -25,9 +25,10 @@ pub struct Note {
     pub at_ns: u64,
     /// The worker generation that ran it.
     pub generation: u64,
-    /// Packets received and injected.
-    pub taken: u64,
-    pub rx: u64,
+    /// Packets of bursts: received, and handed over by other lcores.
+    pub of_bursts: u64,
+    /// These and the injected ones.
+    pub taken_in: u64,
     pub bursts: u64,
     pub busy_tsc: u64,
     pub cost: Cost,
@@ -36,12 +37,12 @@ pub struct Note {
 impl Note {
     /// Of the lcore in this slot.
     pub fn of(tables: &Tables, slot: usize, cells: &LcoreCells, at_ns: u64) -> Note {
-        let rx = cells.rx.get();
+        let of_bursts = cells.rx.get().wrapping_add(cells.handed_in.get());
         Note {
             at_ns,
             generation: cells.generation.get(),
-            taken: rx.wrapping_add(cells.injected.get()),
-            rx,
+            of_bursts,
+            taken_in: of_bursts.wrapping_add(cells.injected.get()),
             bursts: cells.bursts.get(),
             busy_tsc: cells.busy_tsc.get(),
             cost: tables

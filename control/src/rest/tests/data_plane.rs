@@ -107,7 +107,8 @@ async fn an_lcore_tells_what_each_stage_costs_and_how_much_more_it_could_take() 
         .recent
         .note(tables, monotonic_ns().saturating_sub(10_000_000_000));
     cost.tsc_hz.set(1_000_000);
-    lcore.rx.add(1000);
+    lcore.rx.add(200);
+    lcore.handed_in.add(800);
     lcore.bursts.add(50);
     lcore.busy_tsc.add(2_000_000);
     cost.bursts.add(1);
