@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   by the NIC:   cores = Σ over both directions: packets/s × (whole packet + owner) ÷ (ticks/s × busy)
-//!   in software:  + (n − 1)/n × (judge + hand over + take over + lines from the other core) for n cores
+//!   in software:  + (n − 1)/n × what a packet costs more that is handed over, for n cores
 //! ```
 //!
 //! The costs are in one file, `bench/line-rate.json`; docs/line-rate.md has what follows from them, and a test compares the two. Assumed is that
@@ -25,13 +25,11 @@ pub struct Costs {
     /// To work out the owner, as the NIC does and where no NIC makes the rule.
     pub owner_by_nic_rule: f64,
     pub owner_in_software: f64,
-    /// To find that a packet is another lcore's.
-    pub judge_upstream: f64,
-    pub judge_downstream: f64,
-    /// The two ends of the ring, and fetching mbuf and header from the other core's cache.
-    pub hand_over: f64,
-    pub take_over: f64,
-    pub other_cores_lines: f64,
+    /// What a packet costs more that is handed over, both lcores together.
+    pub handed_over_upstream: f64,
+    pub handed_over_downstream: f64,
+    /// Million packets a second that one lcore took in which received alone and handed half of them over.
+    pub lone_receiver_mpps: f64,
     /// How far a core is planned to be loaded.
     pub busy: f64,
 }
@@ -94,15 +92,10 @@ impl Costs {
             By::Nic => whole + 2.0 * self.owner_by_nic_rule,
             By::Software => {
                 let others = f64::from(cores - 1) / f64::from(cores);
-                let over = self.judge_upstream + self.judge_downstream + 2.0 * self.passing();
+                let over = self.handed_over_upstream + self.handed_over_downstream;
                 whole + 2.0 * self.owner_in_software + others * over
             }
         }
-    }
-
-    /// From one lcore to the other.
-    fn passing(&self) -> f64 {
-        self.hand_over + self.take_over + self.other_cores_lines
     }
 
     /// The generated part of docs/line-rate.md.
@@ -113,18 +106,14 @@ impl Costs {
             &mut out,
             &format!(
                 "Costs, TSC ticks a packet ({}): upstream {}, downstream {}, driver and loop included; owner {} where a NIC makes the rule, \
-                 {} in software; to find that a packet is another's {} and {}; ring {} and {}, lines from the other core {}. Cores \
-                 loaded to {busy} %. Each cell: cores, both directions at line rate at once.",
+                 {} in software; handed over, {} and {} more. Cores loaded to {busy} %. Each cell: cores, both directions at line rate at once.",
                 self.machine,
                 self.upstream,
                 self.downstream,
                 self.owner_by_nic_rule,
                 self.owner_in_software,
-                self.judge_upstream,
-                self.judge_downstream,
-                self.hand_over,
-                self.take_over,
-                self.other_cores_lines,
+                self.handed_over_upstream,
+                self.handed_over_downstream,
             ),
         );
         for (by, title) in [
@@ -166,14 +155,12 @@ impl Costs {
             });
             put(&mut out, &format!("| {gigabits} Gbit/s |{}", cells.concat()));
         }
-        let lone = |judge: f64| self.tsc_mhz * self.busy / (judge + self.hand_over);
         put(
             &mut out,
             &format!(
-                "\nWhere a port has one receive queue in software, one lcore judges all that comes in by it, and {:.0} million packets a second \
-                 upstream ({:.0} downstream) is the most it hands on, its driver's part not counted: more receive queues, or a NIC that spreads.",
-                lone(self.judge_upstream),
-                lone(self.judge_downstream),
+                "\nIn software one lcore that receives alone takes in some {} million packets a second: give a port several receive queues, \
+                 so that several lcores receive, or a NIC that spreads.",
+                self.lone_receiver_mpps,
             ),
         );
         out
@@ -215,11 +202,8 @@ mod tests {
             downstream: 50.0,
             owner_by_nic_rule: 0.0,
             owner_in_software: 0.0,
-            judge_upstream: 50.0,
-            judge_downstream: 50.0,
-            hand_over: 0.0,
-            take_over: 0.0,
-            other_cores_lines: 0.0,
+            handed_over_upstream: 50.0,
+            handed_over_downstream: 50.0,
             busy: 1.0,
             ..costs()
         };

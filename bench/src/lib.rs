@@ -35,6 +35,7 @@ pub mod plan;
 pub mod program;
 pub mod settings;
 pub mod side_by_side;
+pub mod stand;
 pub mod start;
 pub mod summary;
 pub mod tables;
