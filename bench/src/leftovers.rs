@@ -53,9 +53,14 @@ impl Drop for Watched {
     }
 }
 
-/// From here on SIGINT, SIGTERM and SIGHUP end this process only after everything that is watched is gone.
+/// From here on SIGINT, SIGTERM and SIGHUP end this process only after everything that is watched is gone. A SIGHUP that is ignored
+/// (nohup) stays so.
 pub fn remove_at_signals() -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).context("cannot install signal handlers")?;
+    let mut wanted = vec![SIGINT, SIGTERM];
+    if !ignores(&fs::read_to_string("/proc/self/status")?, SIGHUP) {
+        wanted.push(SIGHUP);
+    }
+    let mut signals = Signals::new(wanted).context("cannot install signal handlers")?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             // Kept locked: nothing new is watched, nor begun, any more.
@@ -68,6 +73,15 @@ pub fn remove_at_signals() -> anyhow::Result<()> {
         }
     });
     Ok(())
+}
+
+/// Whether a process of this `/proc/self/status` ignores a signal.
+fn ignores(status: &str, signal: i32) -> bool {
+    let mask = status
+        .lines()
+        .find_map(|line| line.strip_prefix("SigIgn:"))
+        .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }
 
 /// The process ends: what cannot be removed is named.
@@ -142,6 +156,13 @@ mod tests {
         let mut wanted = ["bench-x.seg".to_owned(), "bng-01.seg".to_owned(), live];
         wanted.sort();
         assert_eq!(left, wanted);
+    }
+
+    #[test]
+    fn an_ignored_signal_is_known_by_its_bit() {
+        let status = "Name:\tx\nSigBlk:\tffff\nSigIgn:\t0000000000001001\n";
+        assert!(ignores(status, SIGHUP) && ignores(status, 13));
+        assert!(!ignores(status, SIGINT) && !ignores("", SIGHUP));
     }
 
     #[test]

@@ -68,11 +68,12 @@ impl Start<'_> {
     }
 
     /// Starts a program in a session of its own, whose autogroup has the highest weight: a core of its own, as far as the scheduler is
-    /// asked (plain nice only counts inside a session).
+    /// asked (plain nice only counts inside a session). It ends with this process, however that ends.
     fn spawn(&self, program: &Path, arguments: &[String]) -> anyhow::Result<Running> {
         let output = fs::File::create(self.log).with_context(|| self.log.display().to_string())?;
-        let child = Command::new("setsid")
-            .args(["bash", "-c", r#"echo -19 > /proc/self/autogroup; exec "$@""#, "_"])
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "setsid", "bash", "-c"])
+            .args([r#"echo -19 > /proc/self/autogroup; exec "$@""#, "_"])
             .arg(program)
             .args(arguments)
             // l3fwd's, see bench/l3fwd/measure.patch.

@@ -143,7 +143,7 @@ impl Manner {
         let telemetry = Telemetry::connect(&prefix).with_context(|| tail(&log))?;
         let frames: usize = files.parts.iter().map(|part| part.traffic.len()).sum();
         for _ in 0..300 {
-            if telemetry.received()? >= frames as u64 {
+            if telemetry.received().with_context(|| tail(&log))? >= frames as u64 {
                 break;
             }
             std::thread::sleep(Duration::from_millis(100));
