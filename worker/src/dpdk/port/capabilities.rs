@@ -4,6 +4,8 @@ use std::ffi::CStr;
 
 use dpdk_sys as sys;
 
+use super::hashing;
+
 /// What a device can do, to be asked before it is opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Capabilities {
@@ -12,7 +14,7 @@ pub struct Capabilities {
     pub tx_queues_max: u16,
     /// The longest frame it says it takes. net_af_packet and net_memif say 1518 and take more.
     pub frame_bytes_max: u32,
-    /// Which addresses of IPv4 it can hash to choose a queue: the source alone, the destination alone, or any.
+    /// What of IPv4 it can hash to choose a queue: the source alone, the destination alone, or anything at all.
     pub hashes_source: bool,
     pub hashes_destination: bool,
     pub hashes_ipv4: bool,
@@ -48,7 +50,8 @@ impl Capabilities {
             frame_bytes_max: info.max_rx_pktlen,
             hashes_source: hashes(sys::ETH_RSS_L3_SRC_ONLY),
             hashes_destination: hashes(sys::ETH_RSS_L3_DST_ONLY),
-            hashes_ipv4: hashes(0),
+            // i40e has no type for all of IPv4.
+            hashes_ipv4: info.flow_type_rss_offloads & hashing::FLOWS != 0,
             table_entries: info.reta_size,
             key_bytes: info.hash_key_size,
             socket: u32::try_from(socket).ok(),

@@ -18,6 +18,11 @@ use crate::dpdk::errno::Errno;
 
 /// The largest table that ethdev can be asked for (RTE_ETH_RSS_RETA_SIZE_512 is the largest that has a name; some have 2048).
 const TABLE_ENTRIES_MAX: u16 = 2048;
+/// Types of layer 3, with which no driver looks at ports.
+const PACKETS: u64 = sys::ETH_RSS_IPV4 | sys::ETH_RSS_FRAG_IPV4 | sys::ETH_RSS_NONFRAG_IPV4_OTHER;
+/// All of IPv4. Some drivers (i40e, ice) hash TCP and UDP by these types alone, ports included.
+pub(super) const FLOWS: u64 =
+    PACKETS | sys::ETH_RSS_NONFRAG_IPV4_TCP | sys::ETH_RSS_NONFRAG_IPV4_UDP | sys::ETH_RSS_NONFRAG_IPV4_SCTP;
 const GROUP_ENTRIES: usize = sys::RTE_ETH_RETA_GROUP_SIZE as usize;
 
 /// Which addresses of an IPv4 packet are hashed.
@@ -25,7 +30,7 @@ const GROUP_ENTRIES: usize = sys::RTE_ETH_RETA_GROUP_SIZE as usize;
 pub enum Addresses {
     Source,
     Destination,
-    /// A flow stays on its queue, which is all that order needs.
+    /// And ports, where the driver will have it so: a flow stays on its queue, which is all that order needs.
     Both,
 }
 
@@ -84,13 +89,12 @@ impl Capabilities {
 }
 
 impl Device<'_> {
-    /// The fields to hash. Only types of layer 3: with those of TCP and UDP some drivers (mlx5) take the ports in.
+    /// The fields to hash. For an owner only types of layer 3: with those of TCP and UDP some drivers (mlx5) take the ports in.
     pub(super) fn hash_fields(&self, addresses: Addresses, key: &[u8]) -> sys::rte_eth_rss_conf {
-        let types = sys::ETH_RSS_IPV4 | sys::ETH_RSS_FRAG_IPV4 | sys::ETH_RSS_NONFRAG_IPV4_OTHER;
-        let only = match addresses {
-            Addresses::Source => sys::ETH_RSS_L3_SRC_ONLY,
-            Addresses::Destination => sys::ETH_RSS_L3_DST_ONLY,
-            Addresses::Both => 0,
+        let (types, only) = match addresses {
+            Addresses::Source => (PACKETS, sys::ETH_RSS_L3_SRC_ONLY),
+            Addresses::Destination => (PACKETS, sys::ETH_RSS_L3_DST_ONLY),
+            Addresses::Both => (FLOWS, 0),
         };
         sys::rte_eth_rss_conf {
             rss_key: key.as_ptr().cast_mut(),
