@@ -103,7 +103,7 @@ impl AccessIndex {
     /// The cell that names the session of a 1:1 line, so that a burst can prefetch it before asking.
     #[inline(always)]
     pub fn slot(&self, port: u16, s_vlan: u16, c_vlan: u16) -> Option<&AtomicU32> {
-        self.lines(port)?.slot(s_vlan, c_vlan)
+        self.lines(port)?.cell(s_vlan, c_vlan)
     }
 
     /// The lines of one port, for a burst that asks for many.
@@ -206,11 +206,32 @@ impl<'t> Lines<'t> {
     /// The cell that names the session of a 1:1 line; `None` where there is none, or the line is another kind. The ids'
     /// upper bits are ignored.
     #[inline(always)]
-    pub fn slot(&self, s_vlan: u16, c_vlan: u16) -> Option<&'t AtomicU32> {
+    fn cell(&self, s_vlan: u16, c_vlan: u16) -> Option<&'t AtomicU32> {
         let word = self.directory[usize::from(s_vlan) % VLANS].load(Ordering::Acquire);
         // Any other kind, and a line without a block, wrap to a block that no table has.
         let block = word.wrapping_sub(KIND_ONE_TO_ONE << KIND_SHIFT | 1) as usize;
         Some(&self.blocks.get(block)?[usize::from(c_vlan) % VLANS])
+    }
+}
+
+/// Cells of no table, for a burst that reads one cell a packet, whatever the packet. Not in a model, whose atomics know no statics.
+#[cfg(not(loom))]
+impl<'t> Lines<'t> {
+    /// What stands where a line is not 1:1: no session, as tables end at 2^20.
+    pub const SEVERAL: u32 = u32::MAX;
+
+    /// The cell that names the session of a 1:1 line; for other lines one that says [`Lines::SEVERAL`].
+    #[inline(always)]
+    pub fn slot(&self, s_vlan: u16, c_vlan: u16) -> &'t AtomicU32 {
+        static SEVERAL: AtomicU32 = AtomicU32::new(Lines::SEVERAL);
+        self.cell(s_vlan, c_vlan).unwrap_or(&SEVERAL)
+    }
+
+    /// A cell that names no session.
+    #[inline(always)]
+    pub fn nobody() -> &'t AtomicU32 {
+        static NOBODY: AtomicU32 = AtomicU32::new(0);
+        &NOBODY
     }
 }
 

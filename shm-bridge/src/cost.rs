@@ -65,9 +65,9 @@ impl Kind {
 
 stages! {
     Receive = Driver "receive": "The loop's turn up to the burst: looking at rings and empty queues, and the driver's receive.",
-    ExpressLook = Express "express_look": "Headers of the common packets found and checked, table lines asked for.",
-    ExpressFind = Express "express_find": "Sessions of the common packets found, their lines asked for.",
+    ExpressLook = Express "express_look": "Headers of the common packets found and checked, their sessions found and asked for.",
     ExpressGo = Express "express_go": "Common packets judged, policed, counted and rewritten.",
+    ExpressGarden = Express "express_garden": "Common packets of gardened sessions, what their garden permits being sent on.",
     Parse = Stage "parse": "Frames put into lanes, headers found and checked.",
     Arp = Stage "arp": "ARP answered.",
     Dhcp = Stage "dhcp": "DHCP recognised and policed on its way to control.",

@@ -13,8 +13,8 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 pub use writer::{FibError, FibWriter, Prefix};
 
-/// Entries of `tbl24`.
-pub const TBL24: usize = 1 << 24;
+/// Entries of `tbl24`; two in a model.
+pub const TBL24: usize = if cfg!(loom) { 2 } else { 1 << 24 };
 /// Entries of a `tbl8` group; two in a model, where every word multiplies the interleavings.
 pub const GROUP: usize = if cfg!(loom) { 2 } else { 256 };
 
@@ -84,7 +84,7 @@ impl Fib {
     #[inline(always)]
     pub fn view(&self) -> FibView<'_> {
         FibView {
-            tbl24: &self.tbl24,
+            tbl24: self.tbl24.first_chunk().expect("tbl24 has TBL24 entries"),
             tbl8: &self.tbl8,
             default: &self.default,
         }
@@ -112,7 +112,7 @@ impl Fib {
 /// A [`Fib`] by reference.
 #[derive(Clone, Copy, Debug)]
 pub struct FibView<'t> {
-    tbl24: &'t [AtomicU32],
+    tbl24: &'t [AtomicU32; TBL24],
     tbl8: &'t [[AtomicU32; GROUP]],
     default: &'t [AtomicU64],
 }
@@ -139,6 +139,12 @@ impl<'t> FibView<'t> {
     #[inline(always)]
     pub fn lookup(self, address: u32) -> Leaf {
         Leaf::from_word(self.word(address))
+    }
+
+    /// What the first cell says of the address, unread.
+    #[inline(always)]
+    pub fn route(self, address: u32) -> Route {
+        Route(self.cell(address).load(Ordering::Acquire))
     }
 
     /// The adjacency that an address leads to; `None` where it leads elsewhere.
@@ -171,6 +177,21 @@ impl<'t> FibView<'t> {
             word = self.default[0].load(Ordering::Acquire) as u32;
         }
         word
+    }
+}
+
+/// What the first cell says of an address: addresses with the same shared route lead to the same place, as long as the table stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Route(u32);
+
+impl Route {
+    /// A word of no meaning: it leads nowhere.
+    pub const NOWHERE: Route = Route(u32::MAX);
+
+    /// Whether it is the answer; else each address has its own.
+    #[inline(always)]
+    pub fn is_shared(self) -> bool {
+        self.0 >> KIND_SHIFT != LINK
     }
 }
 

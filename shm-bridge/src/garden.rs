@@ -77,7 +77,7 @@ pub fn mask(prefix_len: u8) -> u32 {
 /// All profiles, as both sides see them.
 #[derive(Clone, Debug)]
 pub struct Gardens {
-    /// One word: which half is live.
+    /// One word: how often an index was made the live one; its parity says which half that is.
     pub(crate) live: Shared<AtomicU64>,
     pub(crate) halves: [Half; HALVES],
 }
@@ -91,8 +91,14 @@ impl Gardens {
     /// The live index. A burst takes it once: it stands until the lcore's epoch slot moves on.
     #[inline(always)]
     pub fn index(&self) -> Index<'_> {
+        self.index_and_version().0
+    }
+
+    /// The same, and a number that no other index has had: what was judged by an index of this number still stands.
+    #[inline(always)]
+    pub fn index_and_version(&self) -> (Index<'_>, u64) {
         let live = self.live[0].load(Ordering::Acquire);
-        Index(&self.halves[live as usize % HALVES])
+        (Index(&self.halves[live as usize % HALVES]), live)
     }
 
     /// Judges a packet of a session in garden `profile`.

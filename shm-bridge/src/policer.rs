@@ -94,16 +94,23 @@ impl Profile {
         if self.is_unlimited() {
             return Some(now);
         }
+        self.conform_limited(arrival, now, bytes)
+    }
+
+    /// [`Profile::conform`] for a profile that is known to be limited.
+    #[inline(always)]
+    pub fn conform_limited(&self, arrival: Time, now: Time, bytes: u32) -> Option<Time> {
         // What lies behind now wraps to the far end, and counts as none like a leftover.
         let ahead = arrival.wrapping_sub(now);
         let start = if ahead <= self.furthest { ahead } else { 0 };
-        let price = self.price(bytes);
+        // No overflow: the furthest is below 2^63 + 2^35, and a price below 2^48.
+        let after = start.wrapping_add(self.price(bytes));
         // `>` and not `>=`: a whole burst conforms when the bucket is full. A packet larger than the burst conforms to an
         // empty schedule, so that a tiny burst slows traffic but does not stop it.
-        if start > self.tolerance.saturating_sub(price) && start > 0 {
+        if after > self.tolerance && start > 0 {
             return None;
         }
-        Some(now.wrapping_add(start).wrapping_add(price))
+        Some(now.wrapping_add(after))
     }
 
     #[inline(always)]

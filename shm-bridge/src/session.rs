@@ -11,6 +11,7 @@
 //! never used, so that 0 means "none" in every index.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 use crate::shared::{Cells, Shared};
 use crate::sync::{AtomicU64, Ordering};
@@ -37,22 +38,18 @@ impl Direction {
 
 /// Which row: never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct SessionIndex(u32);
+pub struct SessionIndex(NonZeroU32);
 
 impl SessionIndex {
     /// `None` for 0, which means "no session". Whether the row exists is the table's to say.
     #[inline(always)]
     pub fn new(value: u32) -> Option<SessionIndex> {
-        if value == 0 {
-            None
-        } else {
-            Some(SessionIndex(value))
-        }
+        NonZeroU32::new(value).map(SessionIndex)
     }
 
     #[inline(always)]
     pub fn get(self) -> u32 {
-        self.0
+        self.0.get()
     }
 }
 
@@ -121,6 +118,16 @@ impl Policy {
     #[inline(always)]
     pub fn is_open(self) -> bool {
         self.0 & 0xff0f == RowState::Active as u64
+    }
+
+    /// Whether the session has traffic, and a garden to go by.
+    #[inline(always)]
+    pub fn is_gardened(self) -> bool {
+        self.garden() != 0
+            && matches!(
+                self.state(),
+                RowState::Wgar | RowState::Activating | RowState::Active | RowState::Suspended
+            )
     }
 
     #[inline(always)]
@@ -314,15 +321,22 @@ impl RowCells {
     }
 
     /// Whether the row is of this address, line and host: anti-spoofing in three compares. `tags` is the S-VLAN in the lower
-    /// half and the C-VLAN in the upper.
+    /// half and the C-VLAN in the upper; the upper 16 bits of `mac` do not count. See [`RowCells::identity`].
     #[inline(always)]
     pub fn is_of(&self, ipv4: u32, port: u16, tags: u32, mac: u64) -> bool {
-        let address = self.words[1].load(Ordering::Relaxed) & 0xffff_ffff_ffff;
-        let line = self.words[2].load(Ordering::Relaxed) as u32;
-        let differs = (address ^ (u64::from(ipv4) | u64::from(port) << 32))
-            | u64::from(line ^ tags)
-            | (self.mac_bits() ^ mac);
-        differs == 0
+        let address = self.words[1].load(Ordering::Relaxed) ^ (u64::from(ipv4) | u64::from(port) << 32);
+        let line = self.words[2].load(Ordering::Relaxed) as u32 ^ tags;
+        let host = self.words[3].load(Ordering::Relaxed) ^ mac;
+        // Of both words the lower 48 bits count.
+        (address | host) << 16 | u64::from(line) == 0
+    }
+
+    /// What tells whose row this is, for a comparison in one piece: IPv4 address (bytes 0 to 3, host order), port (4, 5), S-VLAN (8, 9),
+    /// C-VLAN (10, 11), MAC address (16 to 21, last octet first); the bytes between are of other fields.
+    #[inline(always)]
+    pub fn identity(&self) -> &[AtomicU64; 4] {
+        let [_, identity @ .., _, _, _] = &self.words;
+        identity
     }
 
     #[inline(always)]

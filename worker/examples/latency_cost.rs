@@ -74,7 +74,7 @@ fn main() {
                     for stage in [
                         Stage::Receive,
                         Stage::ExpressLook,
-                        Stage::ExpressFind,
+                        Stage::ExpressGarden,
                         Stage::ExpressGo,
                         Stage::Count,
                         Stage::Transmit,

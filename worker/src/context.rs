@@ -4,10 +4,12 @@ use shm_bridge::sides::Tables;
 use sluice_config::PuntLimits;
 
 use crate::counts::Counts;
+use crate::express::Permitted;
 use crate::icmp_error::{IcmpErrors, Refusal};
 use crate::owner::Owners;
 use crate::ports::{Port, Ports};
 use crate::punt_policer::PuntPolicers;
+use crate::simd::level::Level;
 
 /// One per lcore, made at start; nothing in it allocates afterwards.
 #[derive(Debug)]
@@ -15,6 +17,10 @@ pub struct Context {
     pub tables: Tables,
     pub ports: Ports,
     pub owners: Owners,
+    /// Instructions that the express way may use.
+    pub level: Level,
+    /// What gardens permitted lately.
+    pub permitted: Permitted,
     pub punts: PuntPolicers,
     pub icmp_errors: IcmpErrors,
     /// Flushed by the lcore after each burst.
@@ -27,6 +33,8 @@ impl Context {
             tables,
             ports,
             owners,
+            level: Level::best(),
+            permitted: Permitted::default(),
             punts: PuntPolicers::new(limits),
             icmp_errors: IcmpErrors::default(),
             counts: Counts::default(),

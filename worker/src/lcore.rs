@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   turn:  quiesce ─► injected frames ─► handed-over frames ─► receive queues ─► heartbeat, idle
-//!   burst: receive ─► pipeline ─► one verdict a lane ─► send · free · punt ring · hand over ─► count
+//!   burst: receive ─► express way ─┬─ all went one way ──────────────────────► send ──────────────────────────────────┬─► count
+//!                                  └─ the rest ─► stages ─► one verdict a lane ─► send · free · punt ring · hand over ─┘
 //! ```
 //!
 //! One burst in so many is measured by [`laps`], for the operator: `sluice show lcores`.
@@ -19,11 +20,11 @@ use shm_bridge::ring::{About, Consumer, FRAME_MAX, Producer, PushError};
 use shm_bridge::sides::Tables;
 use shm_bridge::{Direction, DropReason, PuntReason, epoch};
 
-use crate::burst::{Burst, LANES, Lane, StrippedTags};
+use crate::burst::{Burst, LANES, Lane};
 use crate::context::Context;
 use crate::counts::Counts;
 use crate::dpdk::{
-    self, Clock, HandoffReceiver, HandoffSender, Lcore, Mbuf, MbufBurst, Mempool, RxQueue, StopFlag, TxQueue,
+    Clock, HandoffReceiver, HandoffSender, Lcore, Mbuf, MbufBurst, Mempool, RxQueue, StopFlag, TxQueue,
     Window,
 };
 use crate::express::{self, Gone};
@@ -229,7 +230,7 @@ impl Running<'_> {
         let sent = match whole {
             Some(out) => {
                 match from {
-                    From::Queue => self.count_received(count, gone.bytes_in, port),
+                    From::Queue => self.count_received(count, gone.bytes_in(), port),
                     From::OtherLcore => self.cells.handed_in.add(count as u64),
                 }
                 laps.lap(Stage::Count, || count);
@@ -237,7 +238,7 @@ impl Running<'_> {
                 let sent = transmit(
                     &mut self.task.sends[out],
                     mbufs,
-                    gone.bytes_out,
+                    gone.bytes_out(),
                     &mut self.task.context.counts,
                     self.cells,
                     out,
@@ -249,7 +250,7 @@ impl Running<'_> {
                 match from {
                     From::Queue => {
                         // Of those that are gone the frames are no longer as they came.
-                        let grown = gone.bytes_out.wrapping_sub(gone.bytes_in);
+                        let grown = gone.bytes_out().wrapping_sub(gone.bytes_in());
                         let bytes = mbufs.frame_bytes().wrapping_sub(grown);
                         self.count_received(count, bytes, port);
                     }
@@ -294,7 +295,7 @@ impl Running<'_> {
         for (place, mbuf) in mbufs.iter_mut().enumerate() {
             // The pipeline sees a frame in one piece. No port asks for scatter, so a chain is a driver's whim.
             if gone.port(place).is_none() && !mbuf.is_chained() {
-                let stripped = stripped(mbuf.stripped_tags());
+                let stripped = mbuf.stripped_tags();
                 let Window { buffer, start, len } = mbuf.window();
                 // A receive burst is no longer than a pipeline burst.
                 let fits = burst.push(Frame::new(buffer, start, len), stripped);
@@ -555,12 +556,4 @@ enum End {
         len: usize,
     },
     Free,
-}
-
-fn stripped(tags: dpdk::StrippedTags) -> StrippedTags {
-    match tags {
-        dpdk::StrippedTags::None => StrippedTags::None,
-        dpdk::StrippedTags::One { tci } => StrippedTags::One { tci },
-        dpdk::StrippedTags::Two { outer_tci, inner_tci } => StrippedTags::Two { outer_tci, inner_tci },
-    }
 }

@@ -18,8 +18,8 @@ pub trait Packet {
     /// length. `None`, and nothing moved, where the frame has not that many.
     fn strip<const N: usize, const K: usize>(&mut self) -> Option<(&mut [u8; K], usize)>;
 
-    /// Moves the frame's beginning `added` bytes back; else as [`Packet::strip`].
-    fn push<const K: usize>(&mut self, added: usize) -> Option<(&mut [u8; K], usize)>;
+    /// Moves the frame's beginning `N` bytes back; else as [`Packet::strip`].
+    fn push<const N: usize, const K: usize>(&mut self) -> Option<(&mut [u8; K], usize)>;
 }
 
 impl Packet for Lane<'_> {
@@ -43,8 +43,8 @@ impl Packet for Lane<'_> {
     }
 
     #[inline(always)]
-    fn push<const K: usize>(&mut self, added: usize) -> Option<(&mut [u8; K], usize)> {
-        self.moved(-isize::try_from(added).ok()?)
+    fn push<const N: usize, const K: usize>(&mut self) -> Option<(&mut [u8; K], usize)> {
+        self.moved(-(N as isize))
     }
 }
 

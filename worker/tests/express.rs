@@ -1,6 +1,7 @@
 //! The express way against the stages: whatever comes, verdict, bytes, counters and session states are the same.
 
 use proptest::prelude::*;
+use sluice_worker::simd::level::Level;
 use sluice_worker::testkit::{Twin, recipe};
 use sluice_worker::{Owners, Spread, Verdict};
 
@@ -9,8 +10,12 @@ proptest! {
     fn both_ways_end_every_frame_alike(
         recipes in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..80), 64),
         shared in any::<bool>(),
+        plain in any::<bool>(),
     ) {
         let mut twin = Twin::new();
+        if plain {
+            twin.express.context.level = Level::ANY;
+        }
         if shared {
             twin.own(&Owners::new(0, &[0, 1], Spread::Software));
         }

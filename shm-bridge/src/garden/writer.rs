@@ -68,12 +68,13 @@ impl GardenWriter {
         if self.rest != Rest::Over {
             return Err(GardenError::Resting);
         }
-        let next = (self.gardens.live[0].load(Ordering::Relaxed) as usize + 1) % HALVES;
+        let live = self.gardens.live[0].load(Ordering::Relaxed).wrapping_add(1);
+        let next = live as usize % HALVES;
         let half = &self.gardens.halves[next];
         half.check_room(plan)?;
         half.fill(plan);
         // Release: who sees the half live sees it filled.
-        self.gardens.live[0].store(next as u64, Ordering::Release);
+        self.gardens.live[0].store(live, Ordering::Release);
         self.rest = Rest::Unlinked;
         Ok(())
     }

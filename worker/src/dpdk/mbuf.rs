@@ -16,7 +16,9 @@ use std::ptr::NonNull;
 
 use dpdk_sys as sys;
 
+use crate::burst::StrippedTags;
 use crate::packet::Packet;
+use crate::simd::prefetch::prefetch_at;
 
 /// A packet that this thread owns: dropping it returns it to its pool. The same size as a pointer, also in an `Option`.
 #[repr(transparent)]
@@ -31,21 +33,6 @@ pub struct Window<'a> {
     pub buffer: &'a mut [u8],
     pub start: usize,
     pub len: usize,
-}
-
-/// Tags that the NIC has taken out of the frame. TCIs (PCP, DEI and VID) in host order; the TPIDs are lost, so they
-/// are the port's. What is still in the frame comes after them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum StrippedTags {
-    None,
-    /// The outermost tag only.
-    One {
-        tci: u16,
-    },
-    Two {
-        outer_tci: u16,
-        inner_tci: u16,
-    },
 }
 
 impl Mbuf {
@@ -92,12 +79,7 @@ impl Mbuf {
             start <= room && len <= room - start,
             "frame {start}+{len} outside its buffer of {room}"
         );
-        // SAFETY: the only reference to these fields; one owner per mbuf, borrowed mutably here.
-        let mbuf = unsafe { self.raw.as_mut() };
-        // The casts are exact: both are at most buf_len, a u16.
-        mbuf.data_off = start as u16;
-        mbuf.data_len = len as u16;
-        mbuf.pkt_len = len as u32;
+        self.set_fields(start, len);
     }
 
     /// Makes `frame` the contents, after the usual headroom. `false`, and nothing written, where it has no room.
@@ -134,20 +116,20 @@ impl Mbuf {
 
     pub fn stripped_tags(&self) -> StrippedTags {
         let mbuf = self.fields();
-        StrippedTags::from_fields(mbuf.ol_flags, mbuf.vlan_tci, mbuf.vlan_tci_outer)
+        stripped(mbuf.ol_flags, mbuf.vlan_tci, mbuf.vlan_tci_outer)
     }
 
     /// Brings the mbuf's own line near: the first of two misses per packet.
     #[inline]
     pub fn prefetch(&self) {
-        prefetch(self.raw.as_ptr().cast());
+        prefetch_at(self.raw.as_ptr().cast());
     }
 
     /// Brings the first line of the frame near; reads the mbuf's own line for it.
     #[inline]
     pub fn prefetch_frame(&self) {
         let mbuf = self.fields();
-        prefetch(
+        prefetch_at(
             mbuf.buf_addr
                 .cast::<u8>()
                 .wrapping_add(usize::from(mbuf.data_off)),
@@ -163,6 +145,8 @@ impl Mbuf {
 /// The NIC has taken a tag out.
 const STRIPPED: u64 = sys::MBUF_F_RX_VLAN_STRIPPED | sys::MBUF_F_RX_QINQ_STRIPPED;
 
+// What is looked at and rewritten is sure to lie in the buffer: a driver sets data_off + data_len <= buf_len (rte_mbuf_core.h), and here
+// the beginning only moves over bytes that were compared.
 impl Packet for Mbuf {
     #[inline(always)]
     fn bring_near(&self) {
@@ -172,16 +156,13 @@ impl Packet for Mbuf {
     #[inline(always)]
     fn head<const N: usize>(&self) -> Option<(&[u8; N], usize)> {
         let mbuf = self.fields();
-        let (room, start, len) = (
-            usize::from(mbuf.buf_len),
-            usize::from(mbuf.data_off),
-            usize::from(mbuf.data_len),
-        );
-        if mbuf.nb_segs != 1 || mbuf.ol_flags & STRIPPED != 0 || len < N || start + len > room {
+        let len = usize::from(mbuf.data_len);
+        if mbuf.nb_segs != 1 || mbuf.ol_flags & STRIPPED != 0 || len < N {
             return None;
         }
-        // SAFETY: start + N lies inside the buffer (just compared), which is buf_len bytes of mapped, initialised memory that
-        // this mbuf alone owns; it is borrowed here, and no mutable reference to it exists.
+        let start = usize::from(mbuf.data_off);
+        // SAFETY: the frame has N bytes (just compared), in mapped, initialised memory that this mbuf alone owns; it is
+        // borrowed here, and no mutable reference to it exists.
         Some((unsafe { &*mbuf.buf_addr.cast::<u8>().add(start).cast() }, len))
     }
 
@@ -193,35 +174,49 @@ impl Packet for Mbuf {
     #[inline(always)]
     fn strip<const N: usize, const K: usize>(&mut self) -> Option<(&mut [u8; K], usize)> {
         let mbuf = self.fields();
+        let len = usize::from(mbuf.data_len);
+        if len < N + K {
+            return None;
+        }
         let start = usize::from(mbuf.data_off) + N;
-        let len = usize::from(mbuf.data_len).checked_sub(N)?;
-        self.move_to(start, len)
+        // SAFETY: K bytes and more are left.
+        Some(unsafe { self.move_to(start, len - N) })
     }
 
     #[inline(always)]
-    fn push<const K: usize>(&mut self, added: usize) -> Option<(&mut [u8; K], usize)> {
+    fn push<const N: usize, const K: usize>(&mut self) -> Option<(&mut [u8; K], usize)> {
         let mbuf = self.fields();
-        let start = usize::from(mbuf.data_off).checked_sub(added)?;
-        self.move_to(start, usize::from(mbuf.data_len) + added)
+        let len = usize::from(mbuf.data_len);
+        let start = usize::from(mbuf.data_off).checked_sub(N)?;
+        if len + N < K {
+            return None;
+        }
+        // SAFETY: the frame ends where it did, and begins inside the buffer.
+        Some(unsafe { self.move_to(start, len + N) })
     }
 }
 
 impl Mbuf {
     /// The frame is `start..start + len` of the only segment's buffer from now on; its first `K` bytes and its length.
+    ///
+    /// # Safety
+    /// That lies inside the buffer, and `K` is at most `len`.
     #[inline(always)]
-    fn move_to<const K: usize>(&mut self, start: usize, len: usize) -> Option<(&mut [u8; K], usize)> {
-        let room = usize::from(self.fields().buf_len);
-        if len < K || start + len > room {
-            return None;
-        }
+    unsafe fn move_to<const K: usize>(&mut self, start: usize, len: usize) -> (&mut [u8; K], usize) {
+        self.set_fields(start, len);
+        let first = self.fields().buf_addr.cast::<u8>();
+        // SAFETY: inside the buffer, which this mbuf alone owns, borrowed mutably here.
+        (unsafe { &mut *first.add(start).cast() }, len)
+    }
+
+    #[inline(always)]
+    fn set_fields(&mut self, start: usize, len: usize) {
         // SAFETY: the only reference to these fields; one owner per mbuf, borrowed mutably here.
         let mbuf = unsafe { self.raw.as_mut() };
         // The casts are exact: both are at most buf_len, a u16.
         mbuf.data_off = start as u16;
         mbuf.data_len = len as u16;
         mbuf.pkt_len = len as u32;
-        // SAFETY: start + K lies inside the buffer (just compared), which this mbuf alone owns, borrowed mutably here.
-        Some((unsafe { &mut *mbuf.buf_addr.cast::<u8>().add(start).cast() }, len))
     }
 }
 
@@ -243,33 +238,19 @@ impl fmt::Debug for Mbuf {
     }
 }
 
-impl StrippedTags {
-    /// As rte_mbuf_core.h tells the flags' meaning: a stripped outer tag alone is in `vlan_tci_outer` where the NIC
-    /// knew of two, in `vlan_tci` where it knew of one.
-    fn from_fields(ol_flags: u64, vlan_tci: u16, vlan_tci_outer: u16) -> Self {
-        let is = |flag| ol_flags & flag != 0;
-        match (is(sys::MBUF_F_RX_QINQ_STRIPPED), is(sys::MBUF_F_RX_VLAN_STRIPPED)) {
-            (false, false) => StrippedTags::None,
-            (false, true) => StrippedTags::One { tci: vlan_tci },
-            (true, false) => StrippedTags::One { tci: vlan_tci_outer },
-            (true, true) => StrippedTags::Two {
-                outer_tci: vlan_tci_outer,
-                inner_tci: vlan_tci,
-            },
-        }
+/// As rte_mbuf_core.h tells the flags' meaning: a stripped outer tag alone is in `vlan_tci_outer` where the NIC knew of two, in
+/// `vlan_tci` where it knew of one.
+fn stripped(ol_flags: u64, vlan_tci: u16, vlan_tci_outer: u16) -> StrippedTags {
+    let is = |flag| ol_flags & flag != 0;
+    match (is(sys::MBUF_F_RX_QINQ_STRIPPED), is(sys::MBUF_F_RX_VLAN_STRIPPED)) {
+        (false, false) => StrippedTags::None,
+        (false, true) => StrippedTags::One { tci: vlan_tci },
+        (true, false) => StrippedTags::One { tci: vlan_tci_outer },
+        (true, true) => StrippedTags::Two {
+            outer_tci: vlan_tci_outer,
+            inner_tci: vlan_tci,
+        },
     }
-}
-
-#[inline]
-fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint; it never faults, whatever the address.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }
 
 #[cfg(test)]
@@ -281,17 +262,11 @@ mod tests {
         let (vlan, qinq) = (sys::MBUF_F_RX_VLAN_STRIPPED, sys::MBUF_F_RX_QINQ_STRIPPED);
         let known = sys::MBUF_F_RX_VLAN | sys::MBUF_F_RX_QINQ;
 
-        assert_eq!(StrippedTags::from_fields(known, 7, 100), StrippedTags::None);
+        assert_eq!(stripped(known, 7, 100), StrippedTags::None);
+        assert_eq!(stripped(known | vlan, 7, 0), StrippedTags::One { tci: 7 });
+        assert_eq!(stripped(known | qinq, 7, 100), StrippedTags::One { tci: 100 });
         assert_eq!(
-            StrippedTags::from_fields(known | vlan, 7, 0),
-            StrippedTags::One { tci: 7 }
-        );
-        assert_eq!(
-            StrippedTags::from_fields(known | qinq, 7, 100),
-            StrippedTags::One { tci: 100 }
-        );
-        assert_eq!(
-            StrippedTags::from_fields(known | qinq | vlan, 7, 100),
+            stripped(known | qinq | vlan, 7, 100),
             StrippedTags::Two {
                 outer_tci: 100,
                 inner_tci: 7

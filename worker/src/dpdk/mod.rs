@@ -42,7 +42,7 @@ pub use eal::{Eal, EalError};
 pub use errno::Errno;
 pub use handoff::{HandoffError, HandoffMeter, HandoffReceiver, HandoffSender, handoff};
 pub use lcores::{LaunchError, Lcore, LcoreHandle, LcoreId, LcorePanicked};
-pub use mbuf::{Mbuf, StrippedTags, Window};
+pub use mbuf::{Mbuf, Window};
 pub use mbuf_burst::{BURST_MAX, MbufBurst};
 pub use mempool::{Mempool, MempoolConfig, MempoolError};
 pub use port::{

@@ -12,6 +12,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
+    #[inline(always)]
     pub fn new(now: Time) -> Meter {
         Meter {
             now,
@@ -25,15 +26,22 @@ impl Meter {
     pub fn charge(&mut self, tables: &Tables, number: u16, state: &DirectionCells, bytes: u16) -> Option<()> {
         if number != UNLIMITED {
             if number != self.number {
-                self.profile = tables.policers.get(number)?;
+                self.profile = profile(tables, number)?;
                 self.number = number;
             }
-            state.set_arrival(
-                self.profile
-                    .conform(state.arrival(), self.now, u32::from(bytes))?,
-            );
+            let arrival = self
+                .profile
+                .conform_limited(state.arrival(), self.now, u32::from(bytes))?;
+            state.set_arrival(arrival);
         }
         state.account(1, u64::from(bytes));
         Some(())
     }
+}
+
+/// A profile by number is limited, or is none. Apart, so that it does not crowd the loop's registers.
+#[cold]
+#[inline(never)]
+fn profile(tables: &Tables, number: u16) -> Option<Profile> {
+    tables.policers.get(number)
 }

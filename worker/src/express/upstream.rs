@@ -1,53 +1,28 @@
 //! Upstream: access line to an adjacency.
 
-use arrayvec::ArrayVec;
 use shm_bridge::access::{AccessKey, Found, Lines};
-use shm_bridge::adjacency::AdjacencyIndex;
 use shm_bridge::cost::Stage;
+use shm_bridge::fib::{FibView, Route};
 use shm_bridge::policer::from_ns;
+use shm_bridge::session::{DirectionCells, Policy};
 use shm_bridge::sides::Tables;
 use shm_bridge::sync::{AtomicU32, Ordering};
 use shm_bridge::{Direction, SessionIndex};
 
-use super::gone::Gone;
-use super::header::{self, Header};
-use super::near::Near;
+use super::garden::Judge;
+use super::gone::{Gone, Sum};
+use super::header::{
+    AGED_OFFSET, Header, QINQ_HEAD, SINGLE_HEAD, Shape, UNTAGGED_HEAD, network, older, vlans,
+};
+use super::near::{Ahead, Near};
 use super::rate::Meter;
 use crate::burst::LANES;
 use crate::context::Context;
 use crate::laps::Laps;
 use crate::packet::Packet;
 use crate::ports::{Access, Port, Tagging};
+use crate::simd::level::{Isa, Pass};
 use crate::simd::prefetch::prefetch;
-
-/// A packet on its way.
-struct Passenger<'t> {
-    header: Header,
-    /// Where the session of a 1:1 line stands.
-    slot: Option<&'t AtomicU32>,
-    place: u8,
-}
-
-/// A packet and whose it is.
-struct Seated {
-    session: SessionIndex,
-    /// Among the passengers.
-    seat: u8,
-}
-
-type Passengers<'t> = ArrayVec<Passenger<'t>, LANES>;
-type Seats = ArrayVec<Seated, LANES>;
-
-/// A core port's neighbour: what the rewrite needs of it.
-#[derive(Clone, Copy)]
-struct Hop {
-    adjacency: AdjacencyIndex,
-    /// Destination and the first two bytes of the source, as they go onto the wire; then the rest of the source.
-    first: u64,
-    rest: u32,
-    mtu: u16,
-    port: u8,
-}
 
 pub(super) fn run<P: Packet>(
     packets: &mut [P],
@@ -59,165 +34,275 @@ pub(super) fn run<P: Packet>(
     laps: &mut impl Laps,
 ) {
     match access.tagging {
-        Tagging::QinQ => way::<P, 8>(packets, port, now_ns, context, gone, laps, |packet| {
-            let (head, len) = packet.head()?;
-            header::qinq(head, len, port, access)
-        }),
-        Tagging::Single => way::<P, 4>(packets, port, now_ns, context, gone, laps, |packet| {
-            let (head, len) = packet.head()?;
-            header::single(head, len, port, access)
-        }),
-        Tagging::Untagged => way::<P, 0>(packets, port, now_ns, context, gone, laps, |packet| {
-            let (head, len) = packet.head()?;
-            header::untagged(head, len, port)
-        }),
+        Tagging::QinQ => way::<P, 8, QINQ_HEAD>(packets, port, now_ns, context, gone, laps),
+        Tagging::Single => way::<P, 4, SINGLE_HEAD>(packets, port, now_ns, context, gone, laps),
+        Tagging::Untagged => way::<P, 0, UNTAGGED_HEAD>(packets, port, now_ns, context, gone, laps),
     }
 }
 
-/// Three passes, each a function of its own: what one keeps in registers the next need not spill. `TAGS` is the bytes of tags that
-/// a frame has.
+/// One pass after the other. `TAGS` is the bytes of tags that a frame has, `N` how many of its bytes are looked at.
 #[inline(always)]
-fn way<P: Packet, const TAGS: usize>(
+fn way<P: Packet, const TAGS: usize, const N: usize>(
     packets: &mut [P],
     port: &Port,
     now_ns: u64,
     context: &Context,
     gone: &mut Gone,
     laps: &mut impl Laps,
-    parse: impl Fn(&P) -> Option<Header>,
 ) {
     let Some(lines) = context.tables.access.lines(u16::from(port.index)) else {
         return;
     };
-    let mut passengers = Passengers::new_const();
-    look(packets, lines, context, &mut passengers, parse);
-    laps.lap(Stage::ExpressLook, || passengers.len());
-    let mut seats = Seats::new_const();
-    find(&passengers, port, &context.tables, &mut seats);
-    laps.lap(Stage::ExpressFind, || seats.len());
-    go::<P, TAGS>(packets, &passengers, &seats, port, now_ns, context, gone);
-    laps.lap(Stage::ExpressGo, || packets.len() - gone.count());
+    let mut headers = [Header::NONE; LANES];
+    let mut sessions = [None; LANES];
+    context.level.run(Look::<P, TAGS, N> {
+        packets,
+        port,
+        lines,
+        context,
+        headers: &mut headers,
+        sessions: &mut sessions,
+    });
+    laps.lap(Stage::ExpressLook, || sessions.iter().flatten().count());
+    let gardened = context.level.run(Go::<P, TAGS> {
+        packets,
+        now_ns,
+        context,
+        headers: &headers,
+        sessions: &sessions,
+        gone,
+    });
+    laps.lap(Stage::ExpressGo, || gardened.count_ones() as usize);
+    if gardened != 0 {
+        context.level.run(Visit::<P, TAGS, N> {
+            packets,
+            now_ns,
+            context,
+            headers: &headers,
+            sessions: &sessions,
+            gardened,
+            gone,
+        });
+        laps.lap(Stage::ExpressGarden, || 0);
+    }
+    laps.begin(packets.len() - gone.count());
 }
 
-/// Finds the common packets, and asks for where their sessions stand and their destinations lead.
-#[inline(never)]
-fn look<'t, P: Packet>(
-    packets: &[P],
+/// Finds the common packets and their sessions, and asks for what is needed next: first for where a session stands, and some packets
+/// later for the session.
+struct Look<'b, 't, P, const TAGS: usize, const N: usize> {
+    packets: &'b [P],
+    port: &'b Port,
     lines: Lines<'t>,
     context: &'t Context,
-    passengers: &mut Passengers<'t>,
-    parse: impl Fn(&P) -> Option<Header>,
-) {
-    let (fib, alone) = (context.tables.fib.view(), context.owners.is_alone());
-    for (packet, place) in packets.iter().take(LANES).zip(0u8..) {
-        if let Some(header) = parse(packet)
-            && (alone || context.owners.is_mine(header.source()))
-        {
-            let slot = lines.slot(header.tags() as u16, (header.tags() >> 16) as u16);
-            if let Some(slot) = slot {
+    headers: &'b mut [Header; LANES],
+    sessions: &'b mut [Option<SessionIndex>; LANES],
+}
+
+impl<P: Packet, const TAGS: usize, const N: usize> Pass for Look<'_, '_, P, TAGS, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) {
+        let shape = Shape::<TAGS>::new(self.port);
+        let (tables, owners) = (&self.context.tables, &self.context.owners);
+        let (near, alone) = (Near::new(tables), owners.is_alone());
+        let port = u16::from(self.port.index);
+        // Of the last passengers, where their sessions stand.
+        let mut ahead = Ahead::new(Lines::nobody());
+        let mut several = false;
+        let mut find = |(place, slot): (usize, &AtomicU32), sessions: &mut [Option<SessionIndex>; LANES]| {
+            let word = slot.load(Ordering::Acquire);
+            several |= word == Lines::SEVERAL;
+            if let Some(session) = sessions.get_mut(place) {
+                *session = near.bring(word);
+            }
+        };
+        for (place, (packet, header)) in self.packets.iter().zip(self.headers.iter_mut()).enumerate() {
+            if let Some((head, len)) = packet.head()
+                && header.take::<TAGS, N>((head, len), port, &shape, isa)
+                && (alone || owners.is_mine(header.source))
+            {
+                let (s_vlan, c_vlan) = vlans::<TAGS, N>(head);
+                let slot = self.lines.slot(s_vlan, c_vlan);
                 prefetch(slot);
+                prefetch(near.fib.cell(header.destination));
+                if let Some(earlier) = ahead.push(place, slot) {
+                    find(earlier, self.sessions);
+                }
             }
-            prefetch(fib.cell(header.destination()));
-            passengers.push(Passenger { header, slot, place });
+        }
+        for left in ahead.left() {
+            find(left, self.sessions);
+        }
+        if several {
+            for (session, header) in self.sessions.iter_mut().zip(self.headers.iter()) {
+                if session.is_some_and(|session| session.get() == Lines::SEVERAL) {
+                    *session = by_host(header, tables);
+                }
+            }
         }
     }
 }
 
-/// Finds their sessions, and asks for those.
-#[inline(never)]
-fn find(passengers: &Passengers<'_>, port: &Port, tables: &Tables, seats: &mut Seats) {
-    let near = Near::new(tables);
-    for (passenger, seat) in passengers.iter().zip(0u8..) {
-        let session = match passenger.slot {
-            Some(slot) => SessionIndex::new(slot.load(Ordering::Acquire)),
-            None => by_host(&passenger.header, port, tables),
-        };
-        if let Some(session) = session {
-            near.bring(session);
-            seats.push(Seated { session, seat });
-        }
-    }
-}
-
-/// Sends on those of which every condition holds.
-#[inline(never)]
-fn go<P: Packet, const TAGS: usize>(
-    packets: &mut [P],
-    passengers: &Passengers<'_>,
-    seats: &Seats,
-    port: &Port,
+/// Sends on those that every condition holds for, and notes whom a garden is to judge.
+struct Go<'b, 't, P, const TAGS: usize> {
+    packets: &'b mut [P],
     now_ns: u64,
-    context: &Context,
-    gone: &mut Gone,
-) {
-    let tables = &context.tables;
-    let near = Near::new(tables);
-    let port = u16::from(port.index);
-    let mut meter = Meter::new(from_ns(now_ns));
-    let mut hop = Hop::NONE;
-    for Seated { session, seat } in seats {
-        let Some(Passenger { header, place, .. }) = passengers.get(usize::from(*seat)) else {
-            continue;
-        };
-        let Some((row, state)) = near.session(*session, Direction::Upstream) else {
-            continue;
-        };
-        let policy = row.policy();
-        let is_of = row.is_of(header.source(), port, header.tags(), header.source_mac());
-        if !(is_of & policy.is_open()) {
-            continue;
-        }
-        let Some(adjacency) = near.fib.adjacency(header.destination()) else {
-            continue;
-        };
-        // All packets of a burst see one next hop the same way.
-        if hop.adjacency != adjacency {
-            match resolve(adjacency, context) {
-                Some(resolved) => hop = resolved,
-                None => continue,
+    context: &'t Context,
+    headers: &'b [Header; LANES],
+    sessions: &'b [Option<SessionIndex>; LANES],
+    gone: &'b mut Gone,
+}
+
+impl<P: Packet, const TAGS: usize> Pass for Go<'_, '_, P, TAGS> {
+    /// Whom a garden is to judge: one bit for each, by place.
+    type Output = u32;
+
+    #[inline(always)]
+    fn run<I: Isa>(self, isa: I) -> u32 {
+        let near = Near::new(&self.context.tables);
+        let mut exit = Exit::<TAGS>::new(self.context, self.now_ns);
+        let (mut sum, mut gardened) = (Sum::default(), 0);
+        let packets = self.packets.iter_mut().zip(self.headers).zip(self.sessions);
+        for (place, ((packet, header), session)) in packets.enumerate() {
+            let Some((row, state)) = near.session(*session, Direction::Upstream) else {
+                continue;
+            };
+            let policy = row.policy();
+            if !header.is_of(row, isa) {
+                continue;
+            }
+            if !policy.is_open() {
+                gardened |= u32::from(policy.is_gardened()) << place;
+                continue;
+            }
+            if let Some(len) = exit.leave(packet, header, policy, state, self.gone)
+                && let Some(port) = self.gone.ports.get_mut(place)
+            {
+                *port = exit.hop.port;
+                sum.add(place, len);
             }
         }
-        let Some(packet) = packets.get_mut(usize::from(*place)) else {
-            continue;
-        };
-        // From here on nothing fails but the policer: the frame was found to hold its headers.
-        if header.total_len() <= hop.mtu
-            && meter
-                .charge(
-                    tables,
-                    policy.policer(Direction::Upstream),
-                    state,
-                    header.total_len(),
-                )
-                .is_some()
-            && let Some((head, len)) = packet.strip::<TAGS, 26>()
-        {
-            head[..8].copy_from_slice(&hop.first.to_ne_bytes());
-            head[8..12].copy_from_slice(&hop.rest.to_ne_bytes());
-            head[22..].copy_from_slice(&header.aged().to_be_bytes());
-            gone.add(*place, hop.port, len + TAGS, len);
-        }
+        let count = self.gone.add(sum);
+        self.gone.grew(-((TAGS * count) as isize));
+        gardened
     }
 }
 
-/// The session on a line that several hosts share.
-fn by_host(header: &Header, port: &Port, tables: &Tables) -> Option<SessionIndex> {
-    let key = AccessKey {
-        port: u16::from(port.index),
-        s_vlan: header.tags() as u16,
-        c_vlan: (header.tags() >> 16) as u16,
-        mac: header.source_mac(),
-    };
-    match tables.access.candidate(&key, &tables.rows) {
-        Found::Session(session) => Some(session),
-        Found::NoSession | Found::UnknownLine => None,
+/// Sends on those whom their garden permits.
+struct Visit<'b, 't, P, const TAGS: usize, const N: usize> {
+    packets: &'b mut [P],
+    now_ns: u64,
+    context: &'t Context,
+    headers: &'b [Header; LANES],
+    sessions: &'b [Option<SessionIndex>; LANES],
+    gardened: u32,
+    gone: &'b mut Gone,
+}
+
+impl<P: Packet, const TAGS: usize, const N: usize> Pass for Visit<'_, '_, P, TAGS, N> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<I: Isa>(self, _: I) {
+        let context = self.context;
+        let near = Near::new(&context.tables);
+        let judge = Judge::new(&context.tables.gardens, &context.permitted);
+        let mut exit = Exit::<TAGS>::new(context, self.now_ns);
+        let mut sum = Sum::default();
+        let packets = self.packets.iter_mut().zip(self.headers).zip(self.sessions);
+        for (place, ((packet, header), session)) in packets.enumerate() {
+            if self.gardened >> place & 1 == 0 {
+                continue;
+            }
+            let far_end = (Direction::Upstream, header.destination);
+            if let Some((row, state)) = near.session(*session, Direction::Upstream)
+                && let policy = row.policy()
+                && policy.is_gardened()
+                && let Some((head, _)) = packet.head()
+                && judge.permits::<TAGS, N>(policy.garden(), head, header.total_len, far_end)
+                && let Some(len) = exit.leave(packet, header, policy, state, self.gone)
+                && let Some(port) = self.gone.ports.get_mut(place)
+            {
+                *port = exit.hop.port;
+                sum.add(place, len);
+            }
+        }
+        let count = self.gone.add(sum);
+        self.gone.grew(-((TAGS * count) as isize));
     }
+}
+
+/// The way out, for packets of which only the route, the length and the rate are still open.
+struct Exit<'t, const TAGS: usize> {
+    context: &'t Context,
+    fib: FibView<'t>,
+    meter: Meter,
+    hop: Hop,
+}
+
+impl<'t, const TAGS: usize> Exit<'t, TAGS> {
+    #[inline(always)]
+    fn new(context: &'t Context, now_ns: u64) -> Exit<'t, TAGS> {
+        Exit {
+            context,
+            fib: context.tables.fib.view(),
+            meter: Meter::new(from_ns(now_ns)),
+            hop: Hop::NONE,
+        }
+    }
+
+    /// The frame's new length, if it goes.
+    #[inline(always)]
+    fn leave<P: Packet>(
+        &mut self,
+        packet: &mut P,
+        header: &Header,
+        policy: Policy,
+        state: &DirectionCells,
+        gone: &mut Gone,
+    ) -> Option<usize> {
+        // All packets of a burst see one next hop the same way.
+        let route = self.fib.route(header.destination);
+        if route != self.hop.route {
+            self.hop = resolve(header.destination, route, self.context, gone)?;
+        }
+        // From here on nothing fails but the policer: the frame was found to hold its headers.
+        let (number, len) = (policy.policer(Direction::Upstream), header.total_len);
+        if len > self.hop.mtu {
+            return None;
+        }
+        self.meter.charge(&self.context.tables, number, state, len)?;
+        let (head, len) = packet.strip::<TAGS, { AGED_AT + 4 }>()?;
+        head[..8].copy_from_slice(&self.hop.first.to_ne_bytes());
+        head[8..12].copy_from_slice(&self.hop.rest.to_ne_bytes());
+        if let Some(word) = head.last_chunk_mut() {
+            *word = older(*word);
+        }
+        Some(len)
+    }
+}
+
+/// Where the TTL's word lies once the tags are off.
+const AGED_AT: usize = network(0) + AGED_OFFSET;
+
+/// A core port's neighbour: what the rewrite needs of it.
+#[derive(Clone, Copy)]
+struct Hop {
+    /// What leads here; [`Route::NOWHERE`] where it is one address's own.
+    route: Route,
+    /// Destination and the first two bytes of the source, as they go onto the wire; then the rest of the source.
+    first: u64,
+    rest: u32,
+    mtu: u16,
+    port: u8,
 }
 
 impl Hop {
-    /// No adjacency's number: they end below 2^29.
+    /// Nothing is short enough for it.
     const NONE: Hop = Hop {
-        adjacency: AdjacencyIndex(u32::MAX),
+        route: Route::NOWHERE,
         first: 0,
         rest: 0,
         mtu: 0,
@@ -225,17 +310,36 @@ impl Hop {
     };
 }
 
+/// Apart, so that it does not crowd the loop's registers.
 #[cold]
-fn resolve(adjacency: AdjacencyIndex, context: &Context) -> Option<Hop> {
+#[inline(never)]
+fn resolve(destination: u32, route: Route, context: &Context, gone: &mut Gone) -> Option<Hop> {
+    let adjacency = context.tables.fib.view().adjacency(destination)?;
     let hop = context.tables.adjacencies.get(adjacency)??;
     let port = context.ports.get(hop.port)?;
     port.core()?;
+    gone.towards(hop.port);
     let ([a, b, c, d, e, f], [g, h, i, j, k, l]) = (hop.mac, port.mac);
     Some(Hop {
-        adjacency,
+        route: if route.is_shared() { route } else { Route::NOWHERE },
         first: u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
         rest: u32::from_ne_bytes([i, j, k, l]),
         mtu: port.mtu,
         port: hop.port,
     })
+}
+
+/// The session on a line that several hosts share.
+#[inline(never)]
+fn by_host(header: &Header, tables: &Tables) -> Option<SessionIndex> {
+    let key = AccessKey {
+        port: header.port,
+        s_vlan: header.s_vlan,
+        c_vlan: header.c_vlan,
+        mac: header.source_mac,
+    };
+    match tables.access.candidate(&key, &tables.rows) {
+        Found::Session(session) => Near::new(tables).bring(session.get()),
+        Found::NoSession | Found::UnknownLine => None,
+    }
 }

@@ -93,8 +93,23 @@ impl Fragment {
 /// broadcast (RFC 1812, 5.3.7).
 #[inline(always)]
 pub fn is_host(address: u32) -> bool {
-    let top = address >> 24;
-    top.wrapping_sub(1) < 223 && top != 127
+    has_hosts((address >> 24) as u8)
+}
+
+/// Whether a network of the old classes has hosts, by an address's first octet.
+#[inline(always)]
+pub fn has_hosts(first_octet: u8) -> bool {
+    // One load where comparisons are half a dozen instructions.
+    const HAS_HOSTS: [bool; 256] = {
+        let mut has = [false; 256];
+        let mut octet = 1;
+        while octet < 224 {
+            has[octet] = octet != 127;
+            octet += 1;
+        }
+        has
+    };
+    HAS_HOSTS[usize::from(first_octet)]
 }
 
 #[inline(always)]
