@@ -8,7 +8,7 @@ use shm_bridge::{Direction, SessionIndex};
 use super::garden::Judge;
 use super::gone::{Gone, Sum};
 use super::header::{AGED_OFFSET, Header, Shape, UNTAGGED_HEAD, network, older};
-use super::near::{Ahead, Near};
+use super::near::Near;
 use super::rate::Meter;
 use crate::burst::LANES;
 use crate::context::Context;
@@ -62,8 +62,8 @@ pub(super) fn run<P: Packet>(
     laps.begin(packets.len() - gone.count());
 }
 
-/// Finds the common packets and whom they are for, and asks for what is needed next: first for the FIB's first cell, some
-/// packets later for the second, and after as many more for the session.
+/// Finds the common packets and whom they are for, and asks for what is needed next: first for the FIB's first cells, then
+/// for the second, then for the sessions.
 struct Look<'b, P> {
     packets: &'b [P],
     port: &'b Port,
@@ -81,47 +81,30 @@ impl<P: Packet> Pass for Look<'_, P> {
         let owners = &self.context.owners;
         let (near, alone) = (Near::new(&self.context.tables), owners.is_alone());
         let port = u16::from(self.port.index);
-        // Of the last passengers, where they go: twice the same, half a way apart.
-        let (mut first, mut second) = (Ahead::new(0), Ahead::new(0));
-        let find = |(place, destination): (usize, u32), sessions: &mut [Option<SessionIndex>; LANES]| {
-            if let Some(session) = sessions.get_mut(place)
-                && let Some(found) = near.fib.session(destination)
-            {
-                *session = near.bring(found.get());
-            }
-        };
-        for (place, (packet, header)) in self.packets.iter().zip(self.headers.iter_mut()).enumerate() {
-            if let Some((head, len)) = packet.head()
-                && header.take::<0, UNTAGGED_HEAD>((head, len), port, &shape, isa)
-                && ipv4::is_host(header.source)
-                && (alone || owners.is_mine(header.destination))
-            {
-                prefetch(near.fib.cell(header.destination));
-                if let Some((place, destination)) = first.push(place, header.destination) {
-                    approach(&near, destination);
-                    if let Some(earlier) = second.push(place, destination) {
-                        find(earlier, self.sessions);
-                    }
+        for (packet, header) in self.packets.iter().zip(self.headers.iter_mut()) {
+            if let Some((head, len)) = packet.head() {
+                let is_common = header.take::<0, UNTAGGED_HEAD>((head, len), port, &shape, isa)
+                    && ipv4::is_host(header.source)
+                    && (alone || owners.is_mine(header.destination));
+                if is_common {
+                    prefetch(near.fib.cell(header.destination));
+                } else {
+                    *header = Header::NONE;
                 }
             }
         }
-        for (place, destination) in first.left() {
-            approach(&near, destination);
-            if let Some(earlier) = second.push(place, destination) {
-                find(earlier, self.sessions);
+        let headers = &self.headers[..self.packets.len()];
+        for header in headers {
+            if let Some(cell) = near.fib.group_cell(header.destination) {
+                prefetch(cell);
             }
         }
-        for left in second.left() {
-            find(left, self.sessions);
+        for (header, session) in headers.iter().zip(self.sessions.iter_mut()) {
+            *session = match near.fib.session(header.destination) {
+                Some(session) if header.total_len != 0 => near.bring(session.get()),
+                _ => None,
+            };
         }
-    }
-}
-
-/// Asks for the FIB's second cell.
-#[inline(always)]
-fn approach(near: &Near<'_>, destination: u32) {
-    if let Some(cell) = near.fib.group_cell(destination) {
-        prefetch(cell);
     }
 }
 

@@ -8,41 +8,6 @@ use shm_bridge::sides::Tables;
 
 use crate::simd::prefetch::prefetch;
 
-/// Packets that are looked at between asking for a line of a table and reading it: enough to cover the way to memory at the speed
-/// of a burst, and few enough to leave the lines asked for in the first-level cache.
-const AHEAD: usize = 8;
-
-/// The last [`AHEAD`] passengers and what was asked for them.
-pub(super) struct Ahead<T> {
-    waiting: [(usize, T); AHEAD],
-    count: usize,
-}
-
-impl<T: Copy> Ahead<T> {
-    #[inline(always)]
-    pub fn new(nothing: T) -> Ahead<T> {
-        Ahead {
-            waiting: [(0, nothing); AHEAD],
-            count: 0,
-        }
-    }
-
-    /// Appends one; the one that has waited long enough.
-    #[inline(always)]
-    pub fn push(&mut self, place: usize, asked: T) -> Option<(usize, T)> {
-        let earlier = std::mem::replace(&mut self.waiting[self.count % AHEAD], (place, asked));
-        self.count += 1;
-        (self.count > AHEAD).then_some(earlier)
-    }
-
-    /// Those that still wait, in order.
-    #[inline(always)]
-    pub fn left(&self) -> impl Iterator<Item = (usize, T)> {
-        let first = self.count.saturating_sub(AHEAD);
-        (first..self.count).map(|at| self.waiting[at % AHEAD])
-    }
-}
-
 /// Sessions by index, and the FIB.
 #[derive(Clone, Copy)]
 pub(super) struct Near<'t> {
@@ -64,15 +29,14 @@ impl<'t> Near<'t> {
         }
     }
 
-    /// Asks for the row and state of the session that a slot names.
+    /// Asks for the row and state of the session that a slot names, if the tables have it.
     #[inline(always)]
     pub fn bring(&self, slot: u32) -> Option<SessionIndex> {
-        let session = SessionIndex::new(slot);
-        if let Some((row, state)) = session.and_then(|session| self.lines(session)) {
-            prefetch(row);
-            prefetch(state);
-        }
-        session
+        let session = SessionIndex::new(slot)?;
+        let (row, state) = self.lines(session)?;
+        prefetch(row);
+        prefetch(state);
+        Some(session)
     }
 
     /// A session's row, and what is kept of its traffic in this direction.

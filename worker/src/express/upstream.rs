@@ -6,7 +6,7 @@ use shm_bridge::fib::{FibView, Route};
 use shm_bridge::policer::from_ns;
 use shm_bridge::session::{DirectionCells, Policy};
 use shm_bridge::sides::Tables;
-use shm_bridge::sync::{AtomicU32, Ordering};
+use shm_bridge::sync::Ordering;
 use shm_bridge::{Direction, SessionIndex};
 
 use super::garden::Judge;
@@ -14,7 +14,7 @@ use super::gone::{Gone, Sum};
 use super::header::{
     AGED_OFFSET, Header, QINQ_HEAD, SINGLE_HEAD, Shape, UNTAGGED_HEAD, network, older, vlans,
 };
-use super::near::{Ahead, Near};
+use super::near::Near;
 use super::rate::Meter;
 use crate::burst::LANES;
 use crate::context::Context;
@@ -88,8 +88,8 @@ fn way<P: Packet, const TAGS: usize, const N: usize>(
     laps.begin(packets.len() - gone.count());
 }
 
-/// Finds the common packets and their sessions, and asks for what is needed next: first for where a session stands, and some packets
-/// later for the session.
+/// Finds the common packets and their sessions, and asks for what is needed next: first for where the sessions
+/// stand, then for the sessions.
 struct Look<'b, 't, P, const TAGS: usize, const N: usize> {
     packets: &'b [P],
     port: &'b Port,
@@ -108,39 +108,27 @@ impl<P: Packet, const TAGS: usize, const N: usize> Pass for Look<'_, '_, P, TAGS
         let (tables, owners) = (&self.context.tables, &self.context.owners);
         let (near, alone) = (Near::new(tables), owners.is_alone());
         let port = u16::from(self.port.index);
-        // Of the last passengers, where their sessions stand.
-        let mut ahead = Ahead::new(Lines::nobody());
-        let mut several = false;
-        let mut find = |(place, slot): (usize, &AtomicU32), sessions: &mut [Option<SessionIndex>; LANES]| {
-            let word = slot.load(Ordering::Acquire);
-            several |= word == Lines::SEVERAL;
-            if let Some(session) = sessions.get_mut(place) {
-                *session = near.bring(word);
-            }
-        };
-        for (place, (packet, header)) in self.packets.iter().zip(self.headers.iter_mut()).enumerate() {
+        let mut slots = [Lines::nobody(); LANES];
+        let looked_at = self.packets.iter().zip(self.headers.iter_mut()).zip(&mut slots);
+        for ((packet, header), slot) in looked_at {
             if let Some((head, len)) = packet.head()
                 && header.take::<TAGS, N>((head, len), port, &shape, isa)
                 && (alone || owners.is_mine(header.source))
             {
                 let (s_vlan, c_vlan) = vlans::<TAGS, N>(head);
-                let slot = self.lines.slot(s_vlan, c_vlan);
-                prefetch(slot);
+                *slot = self.lines.slot(s_vlan, c_vlan);
+                prefetch(*slot);
                 prefetch(near.fib.cell(header.destination));
-                if let Some(earlier) = ahead.push(place, slot) {
-                    find(earlier, self.sessions);
-                }
             }
         }
-        for left in ahead.left() {
-            find(left, self.sessions);
-        }
-        if several {
-            for (session, header) in self.sessions.iter_mut().zip(self.headers.iter()) {
-                if session.is_some_and(|session| session.get() == Lines::SEVERAL) {
-                    *session = by_host(header, tables);
-                }
-            }
+        let found = slots[..self.packets.len()].iter().zip(self.sessions.iter_mut());
+        for ((slot, session), header) in found.zip(self.headers.iter()) {
+            let word = slot.load(Ordering::Acquire);
+            *session = match near.bring(word) {
+                Some(session) => Some(session),
+                None if word == Lines::SEVERAL => by_host(header, tables),
+                None => None,
+            };
         }
     }
 }
@@ -330,6 +318,7 @@ fn resolve(destination: u32, route: Route, context: &Context, gone: &mut Gone) -
 }
 
 /// The session on a line that several hosts share.
+#[cold]
 #[inline(never)]
 fn by_host(header: &Header, tables: &Tables) -> Option<SessionIndex> {
     let key = AccessKey {
