@@ -175,18 +175,26 @@ impl<P: Packet> Pass for Visit<'_, '_, P> {
         let judge = Judge::new(&context.tables.gardens, &context.permitted);
         let mut exit = Exit::new(context, self.now_ns);
         let (mut sum, mut grown) = (Sum::default(), 0);
-        let packets = self.packets.iter_mut().zip(self.headers).zip(self.sessions);
-        for (place, ((packet, header), session)) in packets.enumerate() {
-            if self.gardened >> place & 1 == 0 {
-                continue;
-            }
-            let far_end = (Direction::Downstream, header.source);
-            if let Some((row, state)) = near.session(*session, Direction::Downstream)
+        let mut questions = [None; LANES];
+        let packets = self.packets.iter().zip(self.headers).zip(self.sessions);
+        for (place, (((packet, header), session), question)) in packets.zip(&mut questions).enumerate() {
+            if self.gardened >> place & 1 != 0
+                && let Some((row, _)) = near.session(*session, Direction::Downstream)
                 && let policy = row.policy()
                 && policy.is_gardened()
                 && let Some((head, _)) = packet.head()
-                && judge.permits::<0, UNTAGGED_HEAD>(policy.garden(), head, header.total_len, far_end)
-                && let Some((added, len)) = exit.leave(packet, header, policy, (row, state), self.gone)
+            {
+                let far_end = (Direction::Downstream, header.source);
+                let asked = judge.ask::<0, UNTAGGED_HEAD>(policy.garden(), head, header.total_len, far_end);
+                *question = Some((policy, asked));
+            }
+        }
+        let packets = self.packets.iter_mut().zip(self.headers).zip(self.sessions);
+        for (place, (((packet, header), session), question)) in packets.zip(&questions).enumerate() {
+            if let Some((policy, question)) = question
+                && judge.permits(question)
+                && let Some((row, state)) = near.session(*session, Direction::Downstream)
+                && let Some((added, len)) = exit.leave(packet, header, *policy, (row, state), self.gone)
                 && let Some(port) = self.gone.ports.get_mut(place)
             {
                 *port = exit.line.index;

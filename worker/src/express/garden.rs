@@ -11,11 +11,13 @@ use shm_bridge::Direction;
 use shm_bridge::garden::{Flow, Gardens, Index, Judgement};
 
 use super::header::network;
+use crate::simd::prefetch::{prefetch, prefetch_at};
 use crate::wire::ipv4::{self, Fragment};
 use crate::wire::udp;
 
-/// Flows that are remembered, a word each: 32 KiB, of which a garden of a few places touches a few lines.
-const FLOWS: usize = 4096;
+/// Flows that are remembered, a word each: 128 KiB, of which a garden of a few places touches a few lines. Each has one place, so that of
+/// 4,096 flows at once four in five keep theirs.
+const FLOWS: usize = 16_384;
 
 /// What the garden permitted, of one lcore. In cells: nobody else has it.
 pub struct Permitted {
@@ -24,11 +26,20 @@ pub struct Permitted {
     flows: Box<[Cell<u64>; FLOWS]>,
 }
 
+/// Made on the heap: the stack of an lcore is not for this.
+fn flows() -> Box<[Cell<u64>; FLOWS]> {
+    let flows: Box<[Cell<u64>]> = (0..FLOWS).map(|_| Cell::new(0)).collect();
+    match flows.try_into() {
+        Ok(flows) => flows,
+        Err(_) => unreachable!("so many were collected"),
+    }
+}
+
 impl Default for Permitted {
     fn default() -> Permitted {
         Permitted {
             version: Cell::new(0),
-            flows: Box::new([const { Cell::new(0) }; FLOWS]),
+            flows: flows(),
         }
     }
 }
@@ -39,6 +50,14 @@ impl fmt::Debug for Permitted {
             .field("version", &self.version)
             .finish_non_exhaustive()
     }
+}
+
+/// A packet that a garden judges.
+#[derive(Clone, Copy)]
+pub(super) struct Question {
+    profile: u8,
+    flow: Flow,
+    key: u64,
 }
 
 /// The garden's judge for one burst.
@@ -58,34 +77,35 @@ impl<'t> Judge<'t> {
         Judge { index, permitted }
     }
 
-    /// Whether the garden of this profile permits a packet of which `head` is the beginning.
+    /// What is asked about a packet of which `head` is the beginning; and what will be needed to answer is asked for.
     #[inline(always)]
-    pub fn permits<const TAGS: usize, const N: usize>(
+    pub fn ask<const TAGS: usize, const N: usize>(
         &self,
         profile: u8,
         head: &[u8; N],
         total_len: u16,
         (direction, far_address): (Direction, u32),
-    ) -> bool {
+    ) -> Question {
         let flow = flow::<TAGS, N>(head, total_len, direction, far_address);
-        let Some(key) = key(profile, &flow) else {
-            return self.judge(profile, &flow);
-        };
-        let place = place(key);
-        self.permitted.flows[place].get() == key || self.judge_and_note(profile, &flow, (key, place))
+        let key = key(profile, &flow);
+        prefetch(&self.permitted.flows[place(key)]);
+        prefetch_at(self.index.root_cell(far_address));
+        Question { profile, flow, key }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn judge(&self, profile: u8, flow: &Flow) -> bool {
-        self.index.judge(profile, flow) == Judgement::Permitted
+    /// Whether the garden permits it.
+    #[inline(always)]
+    pub fn permits(&self, question: &Question) -> bool {
+        let known = &self.permitted.flows[place(question.key)];
+        question.key != 0 && known.get() == question.key || self.judge(question, known)
     }
 
+    /// Asks the index, and remembers what it permits.
     #[inline(never)]
-    fn judge_and_note(&self, profile: u8, flow: &Flow, (key, place): (u64, usize)) -> bool {
-        let permits = self.index.judge(profile, flow) == Judgement::Permitted;
+    fn judge(&self, question: &Question, known: &Cell<u64>) -> bool {
+        let permits = self.index.judge(question.profile, &question.flow) == Judgement::Permitted;
         if permits {
-            self.permitted.flows[place].set(key);
+            known.set(question.key);
         }
         permits
     }
@@ -99,21 +119,18 @@ impl Permitted {
     }
 }
 
-/// A flow in one word, not 0, as no garden has number 0; `None` where it shows no port but could have one.
+/// A flow in one word. 0, which is no flow's as no garden has number 0, where it shows no port but could have one: that is judged
+/// each time.
 #[inline(always)]
-fn key(profile: u8, flow: &Flow) -> Option<u64> {
+fn key(profile: u8, flow: &Flow) -> u64 {
     let has_ports = matches!(flow.protocol, ipv4::TCP | ipv4::UDP);
-    let port = match flow.far_port {
-        Some(port) => port,
-        None if has_ports => return None,
-        None => 0,
-    };
-    Some(
-        u64::from(flow.far_address)
-            | u64::from(port) << 32
-            | u64::from(flow.protocol) << 48
-            | u64::from(profile) << 56,
-    )
+    if has_ports && flow.far_port.is_none() {
+        return 0;
+    }
+    u64::from(flow.far_address)
+        | u64::from(flow.far_port.unwrap_or(0)) << 32
+        | u64::from(flow.protocol) << 48
+        | u64::from(profile) << 56
 }
 
 /// Where a flow is remembered: the upper bits of a product depend on all bits of the key.

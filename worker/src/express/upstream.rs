@@ -199,18 +199,26 @@ impl<P: Packet, const TAGS: usize, const N: usize> Pass for Visit<'_, '_, P, TAG
         let judge = Judge::new(&context.tables.gardens, &context.permitted);
         let mut exit = Exit::<TAGS>::new(context, self.now_ns);
         let mut sum = Sum::default();
-        let packets = self.packets.iter_mut().zip(self.headers).zip(self.sessions);
-        for (place, ((packet, header), session)) in packets.enumerate() {
-            if self.gardened >> place & 1 == 0 {
-                continue;
-            }
-            let far_end = (Direction::Upstream, header.destination);
-            if let Some((row, state)) = near.session(*session, Direction::Upstream)
+        let mut questions = [None; LANES];
+        let packets = self.packets.iter().zip(self.headers).zip(self.sessions);
+        for (place, (((packet, header), session), question)) in packets.zip(&mut questions).enumerate() {
+            if self.gardened >> place & 1 != 0
+                && let Some((row, _)) = near.session(*session, Direction::Upstream)
                 && let policy = row.policy()
                 && policy.is_gardened()
                 && let Some((head, _)) = packet.head()
-                && judge.permits::<TAGS, N>(policy.garden(), head, header.total_len, far_end)
-                && let Some(len) = exit.leave(packet, header, policy, state, self.gone)
+            {
+                let far_end = (Direction::Upstream, header.destination);
+                let asked = judge.ask::<TAGS, N>(policy.garden(), head, header.total_len, far_end);
+                *question = Some((policy, asked));
+            }
+        }
+        let packets = self.packets.iter_mut().zip(self.headers).zip(self.sessions);
+        for (place, (((packet, header), session), question)) in packets.zip(&questions).enumerate() {
+            if let Some((policy, question)) = question
+                && judge.permits(question)
+                && let Some((_, state)) = near.session(*session, Direction::Upstream)
+                && let Some(len) = exit.leave(packet, header, *policy, state, self.gone)
                 && let Some(port) = self.gone.ports.get_mut(place)
             {
                 *port = exit.hop.port;
