@@ -75,7 +75,8 @@ pub struct LcoreCells {
     pub forwarded: [Counter; 2],
     /// Packets that another lcore received and handed over to this one; in the sum they are the other's.
     pub handed_in: Counter,
-    padding: AtomicU64,
+    /// Packets that this lcore received and handed over to another one.
+    pub handed_out: Counter,
     drops: [Counter; DROP_SLOTS],
     punts: [Counter; PUNT_SLOTS],
     ports: [PortCells; PORTS_MAX],
@@ -117,11 +118,9 @@ impl LcoreCells {
         self.punts.iter().fold(0, |sum, c| sum.wrapping_add(c.get()))
     }
 
-    /// Called by a new worker generation, before its lcores run: what the killed one had in hand is lost, so that the sum of
-    /// law 2 holds from here on. Counters are stored one by one; where the killed lcore had stored more departures than
+    /// What the killed one had in hand is lost. Counters are stored one by one; where the killed lcore had stored more departures than
     /// arrivals, those packets did arrive, and their arrival is counted now.
-    pub(crate) fn close_generation(&self) {
-        let in_hand = self.in_hand();
+    fn close(&self, in_hand: u64) {
         if in_hand as i64 >= 0 {
             self.lost_in_flight.add(in_hand);
         } else {
@@ -131,6 +130,14 @@ impl LcoreCells {
 
     /// What came in less what is accounted for: 0 at a burst boundary.
     pub fn in_hand(&self) -> u64 {
+        self.taken()
+            .wrapping_add(self.handed_in.get())
+            .wrapping_sub(self.handed_out.get())
+    }
+
+    /// The same of what this lcore itself took in, and of what it itself accounted for: over all lcores, packets handed over are in
+    /// it once.
+    fn taken(&self) -> u64 {
         let came = self
             .rx
             .get()
@@ -157,6 +164,25 @@ impl Lcores {
     #[inline(always)]
     pub fn get(&self, slot: usize) -> Option<&LcoreCells> {
         self.0.get(slot)
+    }
+
+    /// Called by a new worker generation, before its lcores run: what the killed one had in hand is counted as lost, so that the sum of
+    /// law 2 holds from here on.
+    ///
+    /// Where packets were handed over, some may have been on their way between two lcores, counted by either or none: what is lost is
+    /// then known of all lcores together, and is written down at the first one.
+    pub(crate) fn close_generation(&self) {
+        let together = |of: fn(&LcoreCells) -> u64| self.0.iter().map(of).fold(0, u64::wrapping_add);
+        let handed = together(|lcore| lcore.handed_in.get() | lcore.handed_out.get());
+        match self.0.first() {
+            Some(first) if handed != 0 => {
+                first.close(together(LcoreCells::taken));
+                for lcore in self.0.iter() {
+                    lcore.handed_out.add(lcore.in_hand());
+                }
+            }
+            _ => self.0.iter().for_each(|lcore| lcore.close(lcore.in_hand())),
+        }
     }
 
     /// Slots that some worker generation used.

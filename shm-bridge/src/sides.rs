@@ -290,8 +290,8 @@ impl WorkerSide {
         let tables = Tables::new(&segment);
         for lcore in tables.lcores.0.iter() {
             lcore.epoch.store(epoch::OFFLINE, Ordering::Release);
-            lcore.close_generation();
         }
+        tables.lcores.close_generation();
         let header = &tables.worker_header;
         let generation = header[WORKER_GENERATION]
             .load(Ordering::Relaxed)

@@ -331,3 +331,33 @@ fn a_killed_generation_that_stored_departures_first_loses_nothing_it_never_had()
         (32, 2, 0)
     );
 }
+
+#[test]
+fn a_killed_generation_that_handed_packets_over_loses_what_was_between_its_lcores_and_no_more() {
+    let dir = RunDir::new();
+    let worker = WorkerSide::attach(&dir.config(), 0).unwrap();
+    let (from, to) = (
+        worker.tables.lcores.get(0).unwrap(),
+        worker.tables.lcores.get(1).unwrap(),
+    );
+    from.rx.add(1_000_000);
+    from.handed_out.add(1_000_000);
+    // Three are in the ring, and two the receiver has in hand.
+    to.handed_in.add(999_997);
+    to.tx.add(999_995);
+    drop(worker);
+
+    for _ in 0..2 {
+        let worker = WorkerSide::attach(&dir.config(), 0).unwrap();
+
+        let (from, to) = (
+            worker.tables.lcores.get(0).unwrap(),
+            worker.tables.lcores.get(1).unwrap(),
+        );
+        assert_eq!(
+            (from.rx.get(), from.lost_in_flight.get(), from.in_hand()),
+            (1_000_000, 5, 0)
+        );
+        assert_eq!((to.rx.get(), to.lost_in_flight.get(), to.in_hand()), (0, 0, 0));
+    }
+}

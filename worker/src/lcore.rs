@@ -471,7 +471,7 @@ impl Running<'_> {
         laps.lap(Stage::Transmit, || kept.map(|burst| burst.len()).sum());
         for (departure, leaving) in self.task.departures.iter_mut().zip(&mut self.leaving) {
             if !leaving.is_empty() {
-                departure.ring.send(leaving);
+                self.cells.handed_out.add(departure.ring.send(leaving) as u64);
                 self.task
                     .context
                     .counts
