@@ -102,6 +102,9 @@ impl Stage {
                 }
                 224.. => {
                     if let Some(Hostile { memories, policers }) = &mut self.hostile {
+                        // What a garden permitted before stands until its index is replaced, which a stray word is not: both are
+                        // to judge by what the memory says now.
+                        self.twin.express.context.permitted.clear();
                         let place = memories.word(script.number(2) as usize);
                         let value = script.number(8);
                         if alone || !policers.contains(&place) {
@@ -115,6 +118,7 @@ impl Stage {
         self.twin.compare_states();
         if let Some(hostile) = &mut self.hostile {
             hostile.memories.restore();
+            self.twin.express.context.permitted.clear();
         }
     }
 }

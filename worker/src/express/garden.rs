@@ -72,7 +72,8 @@ impl<'t> Judge<'t> {
     pub fn new(gardens: &'t Gardens, permitted: &'t Permitted) -> Judge<'t> {
         let (index, version) = gardens.index_and_version();
         if permitted.version.get() != version {
-            permitted.forget(version);
+            permitted.clear();
+            permitted.version.set(version);
         }
         Judge { index, permitted }
     }
@@ -112,10 +113,10 @@ impl<'t> Judge<'t> {
 }
 
 impl Permitted {
+    /// Forgets all: what comes is judged anew.
     #[cold]
-    fn forget(&self, version: u64) {
+    pub fn clear(&self) {
         self.flows.iter().for_each(|flow| flow.set(0));
-        self.version.set(version);
     }
 }
 
