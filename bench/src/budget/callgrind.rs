@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! events: Ir
-//! ob=/work/target/budget/sluice-instructions     the object that follows
+//! ob=/home/me/sluice/target/budget/sluice-instructions     the object that follows
 //! fn=sluice_worker::express::upstream::look      the function
 //! 0x3fa10 97 64                                  address, line, instructions
 //! calls=64 0x44470 33                            the next line is what the callee cost: not counted here
